@@ -1,0 +1,174 @@
+"""Reading and writing trained weights: one safetensors file with a validated JSON header.
+
+Nothing here unpickles. The header sits in the safetensors metadata, so weights and what they
+mean travel as one file:
+
+    {"format": 1, "kind": "pose" | "action", "name": ..., "config": {...}, "labels": [...],
+     "training": {...}, "metrics": {...}, "licence": "..."}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from action_recognition.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+METADATA_KEY = 'action_recognition'
+KINDS = ('pose', 'action')
+#: No weights of ours come near this; a larger file is refused before it is read.
+MAX_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says of itself.
+
+    Attributes:
+        kind: 'pose' or 'action'.
+        name: the published name, equal to the file's stem for weights of ours.
+        config: keyword arguments that rebuild the network.
+        labels: class names in output order (empty for pose).
+        training: data, splits, seed and hyper-parameters.
+        metrics: measured figures with the split they were measured on.
+        licence: what the training data allow.
+    """
+
+    kind: str
+    name: str
+    config: dict[str, Any]
+    labels: tuple[str, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    licence: str = ''
+
+
+def find(name: str) -> Path:
+    """The file of a published name (`pose`, `online_union32`), or of a path as given.
+
+    Looks in `models/` beside the source tree, then in `share/action_recognition/models` of the
+    ROS prefixes and of the Python environment.
+
+    Raises:
+        UserError: there is no such file; the message names the weights there are.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == '.safetensors':
+        if path.is_file():
+            return path
+        raise UserError(f'weights file {path} does not exist')
+    for folder in _folders():
+        candidate = folder / f'{name}.safetensors'
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f'there are no weights named {name!r}; available: {", ".join(available()) or "none"} '
+        '(or give the path of a .safetensors file)'
+    )
+
+
+def available() -> list[str]:
+    """Names of the weights installed, sorted."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob('*.safetensors')})
+
+
+def _folders() -> list[Path]:
+    share = Path('share') / 'action_recognition' / 'models'
+    prefixes = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    return [
+        Path(__file__).resolve().parent.parent / 'models',
+        *(Path(prefix) / share for prefix in prefixes),
+        Path(sys.prefix) / share,
+    ]
+
+
+def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
+    """Write weights and header; an existing file is replaced only once the new one is whole."""
+    from safetensors.torch import save_file
+
+    metadata = {METADATA_KEY: json.dumps({'format': FORMAT, **asdict(header)})}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    partial = path.with_name(path.name + '.partial')
+    save_file(tensors, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def read_header(path: Path, kind: str | None = None) -> Header:
+    """The validated header of a weights file, without reading its tensors.
+
+    Args:
+        kind: refuse weights of another kind.
+
+    Raises:
+        UserError: the file is missing, too large, not safetensors, or not of ours, or `kind`
+            differs.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f'{path} is larger than {MAX_BYTES} bytes: not weights of ours')
+        with safe_open(path, framework='numpy') as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'cannot read weights {path}: {error}') from error
+    if text is None:
+        raise UserError(f'{path} has no {METADATA_KEY} header: not weights of this package')
+    try:
+        raw = json.loads(text)
+        version = raw.pop('format')
+        header = Header(**{**raw, 'labels': tuple(raw['labels'])})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f'{path} has a damaged header ({error})') from error
+    if version != FORMAT:
+        raise UserError(f'{path} has header format {version}; this version reads {FORMAT}')
+    if header.kind not in KINDS or not isinstance(header.config, dict):
+        raise UserError(f'{path} has a damaged header (kind {header.kind!r})')
+    if len(set(header.labels)) != len(header.labels):
+        raise UserError(f'{path} names a label twice')
+    if kind is not None and header.kind != kind:
+        raise UserError(f'{path} holds {header.kind} weights, but {kind} weights are needed')
+    return header
+
+
+def load(path: Path, kind: str) -> tuple[Header, dict[str, torch.Tensor]]:
+    """Header and tensors (on the CPU) of a weights file of this kind.
+
+    Raises:
+        UserError: as `read_header`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path, kind)
+    try:
+        return header, load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'cannot read weights {path}: {error}') from error
+
+
+def restore(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load a state dict into a network built from the same file's header.
+
+    Raises:
+        UserError: names or shapes of the tensors do not fit the network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(f'{path} does not fit the network it names: {reason[:300]}') from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, for `doctor` and model cards."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
