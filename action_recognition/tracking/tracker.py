@@ -1,0 +1,191 @@
+"""Identity of each person over time, from poses alone.
+
+Two-stage association as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then
+doubtful ones, which may prolong a track but never begin one. Likeness is the OKS of joints
+instead of the overlap of boxes; motion is constant velocity in stamp time, so the frame rate
+may vary. People who cross or hug may swap ids: nothing here looks at their appearance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from action_recognition.skeleton import FloatArray, Poses
+from action_recognition.tracking.similarity import oks
+
+#: Fewer shared joints than this say too little about who somebody is.
+MIN_COMMON = 3
+#: Seconds over which the velocity of a track is averaged.
+VELOCITY_TIME = 0.2
+#: How fast a person may depart from the predicted motion, in body scales a second, and the
+#: departure at which the search stops growing (neighbours stand about one body scale apart).
+AGILITY = 4.0
+MAX_SPREAD = 0.6
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """How the tracker decides.
+
+    Attributes:
+        high_score: mean joint score from which a person may begin a track.
+        low_score: mean joint score from which a person may prolong one.
+        match_similarity: least OKS between a track's prediction and a detection, in [0, 1].
+        duplicate_similarity: OKS above which two poses of one image are the same person.
+        confirmations: images in a row a newcomer must be seen in before it is reported.
+        max_lost: seconds without a match after which a track ends.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    high_score: float = 0.3
+    low_score: float = 0.1
+    match_similarity: float = 0.15
+    duplicate_similarity: float = 0.9
+    confirmations: int = 3
+    max_lost: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low_score <= self.high_score <= 1:
+            raise ValueError('scores must satisfy 0 <= low_score <= high_score <= 1')
+        if not 0 < self.match_similarity <= 1 or not 0 < self.duplicate_similarity <= 1:
+            raise ValueError('similarities must lie in (0, 1]')
+        if self.confirmations < 1 or self.max_lost < 0:
+            raise ValueError('confirmations must be at least 1 and max_lost not negative')
+
+
+class Tracker:
+    """Gives the people of successive images their ids: 1, 2, 3 ..., never reused."""
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self.config = config or TrackerConfig()
+        self._next_id = 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody; the next image counts as the first of a stream."""
+        self._tracks: list[_Track] = []
+        self._stamp: int | None = None
+
+    def update(self, poses: Poses) -> Poses:
+        """The confirmed people among these, ordered by id.
+
+        People of the very first image are confirmed at once, later ones after `confirmations`
+        images in a row. An image stamped before the last one resets the tracker.
+
+        Args:
+            poses: the people of one image; their `track_id` is ignored.
+
+        Returns:
+            Those of them that belong to a confirmed track, with `track_id` set.
+        """
+        if self._stamp is not None and poses.stamp < self._stamp:
+            self.reset()
+        first, self._stamp = self._stamp is None, poses.stamp
+        limit = self.config.max_lost * 1e9
+        self._tracks = [t for t in self._tracks if poses.stamp - t.stamp <= limit]
+        confirmed = [t for t in self._tracks if t.id > 0]
+        newcomers = [t for t in self._tracks if t.id < 0]
+
+        matched: dict[int, _Track] = {}
+        high, low = self._candidates(poses)
+        confirmed, high = self._associate(confirmed, high, poses, matched)
+        self._associate(confirmed, low, poses, matched)
+        missed, high = self._associate(newcomers, high, poses, matched)
+        self._tracks = [t for t in self._tracks if t not in missed]
+        for i in high:
+            matched[i] = _Track(poses.xy[i].copy(), np.full(len(poses.xy[i]), poses.stamp))
+            self._tracks.append(matched[i])
+        for track in matched.values():
+            if track.id < 0 and (first or track.hits >= self.config.confirmations):
+                track.id = self._next_id
+                self._next_id += 1
+
+        rows = sorted((i for i in matched if matched[i].id > 0), key=lambda i: matched[i].id)
+        return poses[np.array(rows, int)].with_ids([matched[i].id for i in rows])
+
+    def _candidates(self, poses: Poses) -> tuple[list[int], list[int]]:
+        """Rows of sure and of doubtful people, without second poses of the same person."""
+        score = poses.person_score
+        alike = oks(poses.xy, poses.score, poses.xy, poses.score, min_common=MIN_COMMON)
+        kept: list[int] = []
+        for i in np.argsort(-score, kind='stable'):
+            if (alike[i, kept] <= self.config.duplicate_similarity).all():
+                kept.append(int(i))
+        kept.sort()
+        high = [i for i in kept if score[i] >= self.config.high_score]
+        low = [i for i in kept if self.config.low_score <= score[i] < self.config.high_score]
+        return high, low
+
+    def _associate(
+        self, tracks: list[_Track], rows: list[int], poses: Poses, matched: dict[int, _Track]
+    ) -> tuple[list[_Track], list[int]]:
+        """Move tracks onto the rows of poses that fit them best; returns what is left of both."""
+        if not tracks or not rows:
+            return tracks, rows
+        seconds = np.array([(poses.stamp - track.stamp) * 1e-9 for track in tracks])
+        predicted = np.stack([t.predict(s) for t, s in zip(tracks, seconds, strict=True)])
+        alike = oks(
+            predicted,
+            np.stack([track.known(self.config.max_lost) for track in tracks]),
+            poses.xy[rows],
+            poses.score[rows],
+            spread=np.minimum(AGILITY * seconds, MAX_SPREAD),
+            min_common=MIN_COMMON,
+        )
+        alike[alike < self.config.match_similarity] = 0
+        pairs = [(t, r) for t, r in zip(*linear_sum_assignment(-alike), strict=True) if alike[t, r]]
+        for t, r in pairs:
+            tracks[t].move(poses.xy[rows[r]], poses.stamp)
+            matched[rows[r]] = tracks[t]
+        taken_tracks, taken_rows = {t for t, _ in pairs}, {r for _, r in pairs}
+        return (
+            [track for t, track in enumerate(tracks) if t not in taken_tracks],
+            [row for r, row in enumerate(rows) if r not in taken_rows],
+        )
+
+
+@dataclass(eq=False)
+class _Track:
+    """One person: where each joint was last seen, and how the whole body moves.
+
+    Joints out of sight travel with the body, so that a person seen in part still fits.
+    """
+
+    xy: FloatArray
+    joint_stamp: npt.NDArray[np.int64]
+    velocity: FloatArray = field(default_factory=lambda: np.zeros(2, np.float32))
+    hits: int = 1
+    id: int = -1
+
+    @property
+    def stamp(self) -> int:
+        """When the person was last seen, in nanoseconds."""
+        return int(self.joint_stamp.max())
+
+    def known(self, max_age: float) -> npt.NDArray[np.bool_]:
+        """(14,) joints seen within these seconds before the last sight of the person."""
+        fresh = self.stamp - self.joint_stamp <= max_age * 1e9
+        return fresh & np.isfinite(self.xy[:, 0])
+
+    def predict(self, seconds: float) -> FloatArray:
+        """(14, 2) joints this long after the person was last seen."""
+        return self.xy + self.velocity * np.float32(seconds)
+
+    def move(self, xy: FloatArray, stamp: int) -> None:
+        """Take over the joints seen now. The body moves by the median over joints."""
+        seconds = (stamp - self.stamp) * 1e-9
+        both = np.isfinite(xy[:, 0]) & np.isfinite(self.xy[:, 0])
+        step = np.median(xy[both] - self.xy[both], axis=0)
+        if seconds > 0:
+            gain = 1 - np.exp(-seconds / VELOCITY_TIME)
+            self.velocity = self.velocity + np.float32(gain) * (step / seconds - self.velocity)
+        seen = np.isfinite(xy[:, 0])
+        self.xy = np.where(seen[:, None], xy, self.xy + step).astype(np.float32)
+        self.joint_stamp = np.where(seen, stamp, self.joint_stamp)
+        self.hits += 1
