@@ -1,6 +1,11 @@
 """Penn Action: 2326 clips of 15 sports actions with 13 joints (Zhang et al., ICCV 2013).
 
 Layout: `<root>/labels/NNNN.mat`; the images are not needed.
+
+The columns the data set calls left are the person's RIGHT, and the other way round: in all clips
+of jumping jacks filmed from the front the "left" shoulder has the smaller x, and it is the "left"
+hand that strums the guitar in 95 % of the clips and pitches the ball in 73 %. The clips returned
+here have them the anatomical way, as every other set.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ import numpy as np
 
 from action_recognition.datasets.clips import SkeletonClip, frame_stamps, read_mat, require_files
 from action_recognition.errors import UserError
-from action_recognition.skeleton import PENN13, adapt
+from action_recognition.skeleton import FLIP, PENN13, adapt
 
 CLASSES = (
     'baseball_pitch',
@@ -89,12 +94,14 @@ def _read(path: Path) -> tuple[SkeletonClip, int]:
     score = np.where(visibility > 0, 1.0, GUESSED_SCORE)
     score[(visibility == 0) & (raw < CORNER).all(-1)] = 0
     height, width = (int(side) for side in dimensions.ravel()[:2])
+    # MATLAB counts pixels from 1.
+    xy, score = adapt(raw - 1, score, PENN13)
     clip = SkeletonClip(
         path.stem,
         str(action.item()),
         path.stem,
-        # MATLAB counts pixels from 1.
-        *adapt(raw - 1, score, PENN13),
+        xy[:, FLIP],
+        score[:, FLIP],
         frame_stamps(len(raw), FPS),
         (width, height),
     )

@@ -1,8 +1,10 @@
 """Frames from an image, a directory of images, a video, a camera or a stream.
 
-with open_source('clip.mp4') as source:
-    for frame in source:
-        ...
+Read one at a time, so memory stays flat:
+
+    with open_source('clip.mp4') as source:
+        for frame in source:
+            ...
 """
 
 from __future__ import annotations
