@@ -1,0 +1,1 @@
+"""Drawing people and plotting what they did."""
