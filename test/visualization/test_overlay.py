@@ -62,7 +62,7 @@ def test_lines_scale_with_the_image() -> None:
     """Twice the picture: about the same share of it is drawn on."""
     sizes = [(640, 480), (1280, 960)]
     shares = [(draw_people(picture(s), person(s)) != GREY).any(2).mean() for s in sizes]
-    assert shares[0] == pytest.approx(shares[1], rel=0.15)
+    assert shares[0] == pytest.approx(shares[1], rel=0.25)
 
 
 @pytest.mark.parametrize('size', SIZES)
