@@ -58,11 +58,16 @@ def test_the_image_is_left_as_it_is() -> None:
     np.testing.assert_array_equal(draw_people(image, Poses.empty()), image)
 
 
-def test_lines_scale_with_the_image() -> None:
-    """Twice the picture: about the same share of it is drawn on."""
-    sizes = [(640, 480), (1280, 960)]
-    shares = [(draw_people(picture(s), person(s)) != GREY).any(2).mean() for s in sizes]
-    assert shares[0] == pytest.approx(shares[1], rel=0.25)
+@pytest.mark.parametrize(
+    ('size', 'thickness'), [((320, 240), 6), ((640, 480), 8), ((1920, 1440), 16)]
+)
+def test_lines_scale_with_the_image(size: tuple[int, int], thickness: int) -> None:
+    """Rows drawn on half-way down the right shin, outline and all."""
+    poses = person(size)
+    drawn = draw_people(picture(size), poses.with_ids([-1]))
+    x, y = poses.xy[0, [Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE]].mean(0).round().astype(int)
+    across = (drawn[y, : x + 3 * thickness] != GREY).any(1).sum()
+    assert across == pytest.approx(thickness, abs=2)
 
 
 @pytest.mark.parametrize('size', SIZES)
