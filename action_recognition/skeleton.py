@@ -172,8 +172,8 @@ class Poses:
     def empty(cls, stamp: int = 0, image_size: tuple[int, int] = (0, 0)) -> Poses:
         """An image with nobody in it."""
         return cls(
-            np.empty((0, NUM_JOINTS, 2)),
-            np.empty((0, NUM_JOINTS)),
+            np.empty((0, NUM_JOINTS, 2), np.float32),
+            np.empty((0, NUM_JOINTS), np.float32),
             stamp=stamp,
             image_size=image_size,
         )
@@ -212,7 +212,7 @@ class Poses:
         if min(self.image_size) == 0:
             raise ValueError('image_size must be known to normalise coordinates')
         out = np.zeros((len(self), 18, 3), np.float32)
-        out[:, :NUM_JOINTS, :2] = np.nan_to_num(self.xy / np.float32(self.image_size))
+        out[:, :NUM_JOINTS, :2] = np.nan_to_num(self.xy / np.array(self.image_size, np.float32))
         out[:, :NUM_JOINTS, 2] = self.score
         return out
 
@@ -374,3 +374,22 @@ def adapt(
         np.stack([xy[..., list(sources), :].mean(-2) for sources in table], -2),
         np.stack([score[..., list(sources)].min(-1) for sources in table], -1),
     )
+
+
+#: Where the face is on the way from the neck to the top of the head.
+FACE_FRACTION = 0.55
+
+
+def face_from_head_top(xy: npt.ArrayLike) -> FloatArray:
+    """Move joint 0 from the top of the head (as LSP marks it) to the face, as our joint 0 is.
+
+    Args:
+        xy: (..., 14, 2) joints whose joint 0 is the head top.
+
+    Returns:
+        The same with joint 0 at `FACE_FRACTION` of the way from the neck, NaN without a neck.
+    """
+    xy = np.array(xy, np.float32)
+    neck = xy[..., Joint.NECK, :]
+    xy[..., Joint.NOSE, :] = neck + FACE_FRACTION * (xy[..., Joint.NOSE, :] - neck)
+    return xy

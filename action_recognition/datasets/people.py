@@ -1,0 +1,102 @@
+"""Single labelled people in images, the diet of the pose network: for training and for scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from action_recognition.datasets.jhmdb import load_jhmdb, person_boxes, reliable, video_path
+from action_recognition.datasets.lspet import load_lspet
+from action_recognition.errors import UserError
+from action_recognition.skeleton import FloatArray, face_from_head_top
+
+#: LSP-extended has no official split: its last images are ours for validation. They are taken
+#: as a block, as neighbouring images can show the same person.
+LSPET_VALIDATION = 1000
+#: A teacher's joint is believed above this score; below, it is treated as unlabelled.
+TEACHER_SCORE = 0.5
+#: A frame with fewer labelled joints teaches little and measures badly.
+MIN_JOINTS = 6
+#: A crop round a person takes in this part of the person's box on every side of it.
+BOX_MARGIN = 0.25
+
+
+class Person(NamedTuple):
+    """An encoded image and the 14 joints of one person in its pixels, NaN where unlabelled.
+
+    Images stay encoded, for some 16,000 of them are held in memory at once.
+    """
+
+    jpeg: bytes
+    xy: FloatArray
+
+    def image(self) -> npt.NDArray[np.uint8]:
+        """(h, w, 3) uint8 BGR.
+
+        Raises:
+            UserError: the bytes are not an image.
+        """
+        image = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError('an image of the data set is damaged: copy the data set again')
+        return image
+
+
+def lspet_people(root: Path, part: str) -> list[Person]:
+    """The people of LSP-extended, head top moved to the face; `part` is 'train' or 'validation'."""
+    data = load_lspet(root)
+    cut = len(data.paths) - LSPET_VALIDATION
+    rows = range(cut) if part == 'train' else range(cut, len(data.paths))
+    xy = face_from_head_top(np.where(data.labelled[..., None], data.xy, np.nan))
+    return [Person(data.paths[i].read_bytes(), xy[i]) for i in rows]
+
+
+def jhmdb_people(
+    root: Path, part: str, every: int, *, teacher: bool = False, crop: bool = False
+) -> list[Person]:
+    """Every n-th frame of the clips of JHMDB split 1.
+
+    Args:
+        part: 'train' or 'test' of split 1.
+        every: 1 for all frames.
+        teacher: take a teacher's joints where there is no reliable truth (never for a test).
+        crop: cut the frame to the surroundings of the acting person.
+    """
+    trusted = reliable(root)
+    boxes = person_boxes(root) if crop else {}
+    people = []
+    for clip in load_jhmdb(root, 1, part, 'best' if teacher else 'truth'):
+        truth = clip.name in trusted
+        if not truth and not teacher:
+            continue
+        believed = clip.score > (0 if truth else TEACHER_SCORE)
+        labelled = np.where((believed & clip.inside)[..., None], clip.xy, np.nan)
+        video = cv2.VideoCapture(str(video_path(root, clip.name)))
+        for i, xy in enumerate(labelled):
+            ok, frame = video.read()
+            if not ok:
+                break
+            if i % every or np.isfinite(xy).all(-1).sum() < MIN_JOINTS:
+                continue
+            if crop:
+                frame, xy = _crop(frame, xy, boxes[clip.name][i])
+            jpeg = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+            people.append(Person(jpeg.tobytes(), xy.astype(np.float32)))
+    return people
+
+
+def _crop(
+    frame: npt.NDArray[np.uint8], xy: FloatArray, box: FloatArray
+) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """The frame cut round a box (unchanged where the box is not known), joints moved along."""
+    if not np.isfinite(box).all():
+        return frame, xy
+    height, width = frame.shape[:2]
+    margin = BOX_MARGIN * (box[2:] - box[:2])
+    x0, y0 = np.clip(box[:2] - margin, 0, (width - 1, height - 1)).astype(int)
+    x1, y1 = np.clip(box[2:] + margin, (x0 + 1, y0 + 1), (width, height)).astype(int)
+    return frame[y0:y1, x0:x1], xy - np.array([x0, y0])

@@ -1,0 +1,1 @@
+"""From an image to the 14-joint skeletons of the people in it (paper, section 3)."""

@@ -1,0 +1,184 @@
+"""One call from an image to `Poses`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from action_recognition import weights
+from action_recognition.errors import UserError
+from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.decode import DecoderConfig, decode
+from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise, place
+from action_recognition.skeleton import Poses
+
+#: Grey that fills the input where the image does not; training fills with it too.
+PADDING = 114
+
+
+class PoseEstimator(Protocol):
+    """Anything that finds people in an image; see `create_estimator` for ours.
+
+    Attributes:
+        name: what to show in logs and diagnostics.
+        device: where it computes, e.g. 'cpu' or 'cuda:0'.
+    """
+
+    name: str
+    device: str
+
+    def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
+        """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities."""
+
+    def close(self) -> None:
+        """Give back the memory of the device; the estimator cannot be used after."""
+
+
+def resolve_device(device: str) -> torch.device:
+    """'auto' is the first GPU or else the CPU; anything else is what torch calls it.
+
+    Raises:
+        UserError: the name is unknown, or a GPU is asked for that torch does not see.
+    """
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {device!r}: use 'auto', 'cpu' or 'cuda'") from error
+    if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f'device {device!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs: '
+            "install a CUDA build of torch, or use device 'cpu'"
+        )
+    return resolved
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """How the network looks at an image.
+
+    Attributes:
+        input_size: the image is scaled to about input_size x input_size pixels of area, in its
+            own shape; 224 is the paper's.
+        stages: how many stages to run, 0 for all that the weights hold.
+        decoder: what counts as a joint, a limb, a person.
+    """
+
+    input_size: int = 224
+    stages: int = 0
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        if self.input_size < 4 * STRIDE:
+            raise UserError(f'input_size must be at least {4 * STRIDE}, not {self.input_size}')
+
+
+class NetworkEstimator:
+    """Our own pose network in PyTorch."""
+
+    def __init__(
+        self, network: PoseNetwork, device: torch.device, config: EstimatorConfig, name: str
+    ) -> None:
+        self.name = name
+        self.device = str(device)
+        self.config = config
+        self._device = device
+        self._network: PoseNetwork | None = place(fuse(network.eval()), device)
+
+    @classmethod
+    def from_weights(
+        cls, model: str, device: str = 'auto', config: EstimatorConfig | None = None
+    ) -> NetworkEstimator:
+        """Load a published name or the path of a weights file.
+
+        Raises:
+            UserError: no such weights, weights of something else, or no such device.
+        """
+        config = config or EstimatorConfig()
+        path = weights.find(model)
+        header, state = weights.load(path, 'pose')
+        try:
+            network = PoseNetwork(**header.config)
+        except TypeError as error:
+            raise UserError(f'{path} does not describe a pose network ({error})') from error
+        weights.restore(network, state, path)
+        trained = len(network.joint_stages)
+        if not 0 <= config.stages <= trained:
+            raise UserError(f'{path} holds {trained} stages; {config.stages} were asked for')
+        network.keep_stages(config.stages or trained)
+        return cls(network, resolve_device(device), config, header.name)
+
+    @torch.inference_mode()
+    def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
+        """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities.
+
+        Raises:
+            ValueError: the image has another shape or type, or no pixels.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
+        if self._network is None:
+            raise RuntimeError('the estimator is closed')
+        height, width = image.shape[:2]
+        fitted, scale = fit(image, self.config.input_size)
+        inputs = normalise(torch.from_numpy(fitted)[None].to(self._device))
+        output = self._network(inputs)[-1]
+        xy, score = decode(StageOutput(output.joints[0], output.limbs[0]), self.config.decoder)
+        # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
+        xy = (xy + 0.5) / scale - 0.5
+        return Poses(xy, score, stamp=stamp, image_size=(width, height))
+
+    def close(self) -> None:
+        """Give back the memory of the device; the estimator cannot be used after."""
+        self._network = None
+        if self._device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+
+def create_estimator(
+    model: str = 'pose', device: str = 'auto', config: EstimatorConfig | None = None
+) -> PoseEstimator:
+    """The estimator of a published name or weights file, on a device, ready to use.
+
+    Raises:
+        UserError: as `NetworkEstimator.from_weights`.
+    """
+    return NetworkEstimator.from_weights(model, device, config)
+
+
+def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Scale an image to about input_size^2 pixels and pad it right and below to whole cells.
+
+    Returns:
+        The padded image and the scale from image pixels to its pixels.
+    """
+    height, width = image.shape[:2]
+    scale = input_size / float(np.sqrt(height * width))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(image, size, interpolation=interpolation)
+    right, below = -size[0] % STRIDE, -size[1] % STRIDE
+    padded = cv2.copyMakeBorder(
+        resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
+    )
+    return padded, scale
+
+
+def fuse(network: PoseNetwork) -> PoseNetwork:
+    """Fold every batch normalisation into the convolution before it: same result, less work."""
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for i, (first, second) in enumerate(pairwise(list(module))):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[i], module[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return network

@@ -1,0 +1,1 @@
+"""Training loops: the pose network and the recognisers."""

@@ -1,0 +1,155 @@
+"""What a training run needs besides its model: seeds, average weights, checkpoints, curves."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from action_recognition.errors import UserError
+
+CHECKPOINT = 'checkpoint.safetensors'
+
+
+def seed_everything(*seed: int) -> np.random.Generator:
+    """Seed torch and `random`, and return a NumPy generator, all from the same numbers.
+
+    A run that calls this with (seed, epoch) at the start of each epoch can be resumed at an
+    epoch exactly, without storing the state of any generator.
+    """
+    rng = np.random.default_rng(seed)
+    random.seed(int(rng.integers(2**32)))
+    torch.manual_seed(int(rng.integers(2**63)))
+    return rng
+
+
+def cosine(progress: float, warm_up: float) -> float:
+    """Factor of the learning rate: linear warm-up for a share of the run, then cosine to 0."""
+    if progress < warm_up:
+        return progress / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+
+class Ema:
+    """Exponential moving average of a model's parameters and buffers.
+
+    Attributes:
+        model: the averaged copy, always in inference mode.
+        updates: how many times it was updated; early on the memory is shorter, or the average
+            would keep the random start.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay, self.updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards a model."""
+        self.updates += 1
+        weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current = model.state_dict()
+        for key, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[key], weight)
+            else:
+                value.copy_(current[key])
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer, progress: dict
+) -> None:
+    """Write model, average, optimiser and `progress` (JSON) as one safetensors file."""
+    from safetensors.torch import save_file
+
+    tensors = {f'model.{key}': value for key, value in model.state_dict().items()}
+    tensors |= {f'ema.{key}': value for key, value in ema.model.state_dict().items()}
+    for index, state in optimiser.state_dict()['state'].items():
+        tensors |= {f'optimiser.{index}.{key}': value for key, value in state.items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    metadata = {'progress': json.dumps({**progress, 'ema_updates': ema.updates})}
+    partial = folder / f'{CHECKPOINT}.partial'
+    save_file(tensors, partial, metadata=metadata)
+    partial.replace(folder / CHECKPOINT)
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """The `progress` of a checkpoint, for those who must build its model before loading it.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / CHECKPOINT, framework='pt') as file:
+            return json.loads((file.metadata() or {})['progress'])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(
+            f'cannot resume from {folder / CHECKPOINT} ({reason}); train without --resume'
+        ) from error
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Restore what `save_checkpoint` wrote, in place, and return its `progress`.
+
+    Raises:
+        UserError: the file is damaged or belongs to another model.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / CHECKPOINT
+    parts: dict[str, dict[str, Tensor]] = {'model': {}, 'ema': {}, 'optimiser': {}}
+    try:
+        with safe_open(path, framework='pt') as file:
+            progress = json.loads((file.metadata() or {})['progress'])
+            for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                part, _, rest = key.partition('.')
+                parts[part][rest] = file.get_tensor(key)
+        model.load_state_dict(parts['model'])
+        ema.model.load_state_dict(parts['ema'])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(
+            f'cannot resume from {path} ({reason}); train without --resume'
+        ) from error
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts['optimiser'].items():
+        index, _, name = key.partition('.')
+        states.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()['param_groups']
+    optimiser.load_state_dict({'state': states, 'param_groups': groups})
+    ema.updates = progress.pop('ema_updates')
+    return progress
+
+
+class Curves:
+    """A CSV file with one row per epoch."""
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        """Args: keep, the epochs of an earlier run to go on from; later rows are dropped."""
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if keep and path.is_file():
+            with path.open(newline='') as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row['epoch']) <= keep]
+
+    def add(self, epoch: int, **figures: float) -> None:
+        """Append a row (and write the file anew, so that a later row may have more columns)."""
+        self.rows.append({'epoch': epoch, **{k: f'{v:.5g}' for k, v in figures.items()}})
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        with self.path.open('w', newline='') as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)

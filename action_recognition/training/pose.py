@@ -1,0 +1,281 @@
+"""Training of the pose network: `action-recognition train pose`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from action_recognition import weights
+from action_recognition.datasets.people import Person, jhmdb_people, lspet_people
+from action_recognition.errors import UserError
+from action_recognition.evaluation.pose import MapPck
+from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.heads import PoseNetwork, normalise, place
+from action_recognition.pose.targets import encode, loss
+from action_recognition.skeleton import JOINT_NAMES
+from action_recognition.training.loop import (
+    Curves,
+    Ema,
+    cosine,
+    load_checkpoint,
+    read_progress,
+    save_checkpoint,
+    seed_everything,
+)
+from action_recognition.training.pose_data import Augmentation, PoseDataset
+
+LICENCE = 'Trained on LSP-extended and JHMDB (research only); teacher joints from MoveNet.'
+#: The loss is a sum over the whole map: its gradient is long, but not longer than this.
+MAX_GRADIENT = 2000.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training at one resolution with one number of stages."""
+
+    size: int
+    stages: int
+    images: int
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """The training config; the fields are explained in `config/train/pose.yaml`."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    seed: int = 0
+    threads: int = 2
+    workers: int = 1
+    batch: int = 32
+    learning_rate: float = 2e-3
+    warm_up: float = 0.05
+    weight_decay: float = 1e-4
+    ema: float = 0.999
+    jhmdb_every: int = 3
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    joint_weights: dict[str, float] = field(default_factory=dict)
+    validate_every: int = 10000
+
+    @classmethod
+    def load(cls, path: Path) -> PoseConfig:
+        """Read a YAML file.
+
+        Raises:
+            UserError: the file is missing, not YAML, or holds an unknown key.
+        """
+        try:
+            raw = yaml.safe_load(path.read_text(encoding='utf-8'))
+            raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
+            raw['phases'] = tuple(Phase(**phase) for phase in raw['phases'])
+            return cls(**raw)
+        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+            raise UserError(f'cannot use training config {path}: {error}') from error
+
+    @property
+    def images(self) -> int:
+        """Images seen over all phases."""
+        return sum(phase.images for phase in self.phases)
+
+    def phase_at(self, seen: int) -> tuple[Phase, int]:
+        """The phase that training is in after this many images, and the count at its end."""
+        end = 0
+        for phase in self.phases:
+            end += phase.images
+            if seen < end:
+                break
+        return phase, end
+
+    def weights(self, device: torch.device) -> Tensor:
+        """(14,) weight W of each joint."""
+        table = [self.joint_weights.get(name.split('_')[-1], 1.0) for name in JOINT_NAMES]
+        return torch.tensor(table, device=device)
+
+
+def grow(small: PoseNetwork, stages: int) -> PoseNetwork:
+    """The same network with more stages; each new one begins as a copy of the last.
+
+    From a single stage nothing can be copied, for the second is the first that takes maps in: it
+    keeps its random start.
+    """
+    network = PoseNetwork(stages)
+    state = network.state_dict()
+    old = small.state_dict()
+    last = len(small.joint_stages) - 1
+    for key in state:
+        source = key
+        branch, _, rest = key.partition('.')
+        if branch.endswith('_stages'):
+            number, _, rest = rest.partition('.')
+            if int(number) > last > 0:
+                source = f'{branch}.{last}.{rest}'
+        state[key] = old.get(source, state[key]).clone()
+    network.load_state_dict(state)
+    return network
+
+
+class Trainer:
+    """The state of a training run, and one step of it.
+
+    Attributes:
+        seen: images it has learnt from.
+        ema: the averaged network, which is validated and published.
+    """
+
+    def __init__(self, config: PoseConfig, device: torch.device, seen: int = 0) -> None:
+        seed_everything(config.seed)
+        self.config = config
+        self.device = device
+        self.seen = seen
+        self.joint_weights = config.weights(device)
+        self._set(PoseNetwork(config.phase_at(max(seen - 1, 0))[0].stages))
+
+    def _set(self, network: PoseNetwork, average: PoseNetwork | None = None) -> None:
+        self.network = place(network, self.device)
+        self.ema = Ema(place(average, self.device) if average else self.network, self.config.ema)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), weight_decay=self.config.weight_decay
+        )
+
+    @property
+    def stages(self) -> int:
+        return len(self.network.joint_stages)
+
+    def grow(self, stages: int) -> None:
+        """Go on with more stages and a fresh optimiser; do nothing if they are there already."""
+        if stages > self.stages:
+            updates = self.ema.updates
+            average = cast(PoseNetwork, self.ema.model)
+            self._set(grow(self.network, stages), grow(average, stages))
+            self.ema.updates = updates
+
+    def step(self, image: Tensor, xy: Tensor, labelled: Tensor) -> float:
+        """Learn from a batch of `PoseDataset` items; returns the loss (equation 1) per stage."""
+        cells = image.shape[1] // STRIDE
+        targets = encode(xy.to(self.device), labelled.to(self.device), (cells, cells))
+        rate = cosine(self.seen / self.config.images, self.config.warm_up)
+        for group in self.optimiser.param_groups:
+            group['lr'] = self.config.learning_rate * rate
+        self.network.train()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            outputs = self.network(normalise(image.to(self.device)))
+        cost = loss(outputs, targets, self.joint_weights)
+        self.optimiser.zero_grad(set_to_none=True)
+        cost.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
+        self.optimiser.step()
+        self.ema.update(self.network)
+        self.seen += len(image)
+        return float(cost.detach()) / self.stages
+
+    def save(self, folder: Path, measured: int) -> None:
+        """Checkpoint everything that a resumed run needs."""
+        progress = {'seen': self.seen, 'measured': measured}
+        save_checkpoint(folder, self.network, self.ema, self.optimiser, progress)
+
+    @classmethod
+    def resume(cls, config: PoseConfig, device: torch.device, folder: Path) -> tuple[Trainer, int]:
+        """A run where `save` left it, and how many rows its curves had.
+
+        Raises:
+            UserError: there is no checkpoint, or it is of another config.
+        """
+        trainer = cls(config, device, read_progress(folder)['seen'])
+        progress = load_checkpoint(folder, trainer.network, trainer.ema, trainer.optimiser)
+        return trainer, progress['measured']
+
+
+def batches(people: list[Person], config: PoseConfig, seen: int) -> Iterator[list[Tensor]]:
+    """Batches of the phase that begins or goes on after `seen` images, until it ends.
+
+    Each pass over the data is shuffled and augmented by the seed and the images seen before it.
+    """
+    phase, end = config.phase_at(seen)
+    while seen < end:
+        loader = DataLoader(
+            PoseDataset(people, phase.size, config.augmentation, config.seed + seen),
+            config.batch,
+            shuffle=True,
+            num_workers=config.workers,
+            drop_last=True,
+            generator=torch.Generator().manual_seed(config.seed + seen),
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch in loader:
+            yield batch
+            seen += config.batch
+            if seen >= end:
+                return
+
+
+def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
+    """Train by a config, leaving a checkpoint, `curves.csv` and the weights in `out`.
+
+    Args:
+        data: the folder that holds `lspet/` and `jhmdb/`.
+
+    Returns:
+        Path of the weights file.
+
+    Raises:
+        UserError: the config or the data cannot be used, or there is nothing to resume.
+    """
+    config = PoseConfig.load(config_path)
+    torch.set_num_threads(config.threads)
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    out.mkdir(parents=True, exist_ok=True)
+    trainer, measured = (
+        Trainer.resume(config, device, out) if resume else (Trainer(config, device), 0)
+    )
+    people = lspet_people(data / 'lspet', 'train')
+    people += jhmdb_people(data / 'jhmdb', 'train', config.jhmdb_every, teacher=True)
+    validation = lspet_people(data / 'lspet', 'validation')
+    curves = Curves(out / 'curves.csv', measured)
+    costs: list[float] = []
+    with tqdm(total=config.images, initial=trainer.seen, unit='image') as bar:
+        while trainer.seen < config.images:
+            phase, _ = config.phase_at(trainer.seen)
+            trainer.grow(phase.stages)
+            for batch in batches(people, config, trainer.seen):
+                costs.append(trainer.step(*batch))
+                bar.update(len(batch[0]))
+                if trainer.seen % config.validate_every < config.batch:
+                    pck = MapPck(trainer.ema.model, device, phase.size)(validation)
+                    measured += 1
+                    bar.set_postfix(loss=np.mean(costs), pck=pck)
+                    curves.add(measured, images=trainer.seen, loss=float(np.mean(costs)), pck=pck)
+                    costs.clear()
+                    trainer.save(out, measured)
+    trainer.save(out, measured)
+    return publish(trainer, out, MapPck(trainer.ema.model, device, phase.size)(validation))
+
+
+def publish(trainer: Trainer, out: Path, pck: float) -> Path:
+    """Write the averaged network, in half precision, as a weights file that every node loads."""
+    config = trainer.config
+    path = out / f'{config.name}.safetensors'
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    header = weights.Header(
+        kind='pose',
+        name=config.name,
+        config={'stages': trainer.stages},
+        training={'images': trainer.seen, **settings},
+        metrics={'lspet_validation_map_pck_limb12': round(pck, 4)},
+        licence=LICENCE,
+    )
+    half = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in trainer.ema.model.state_dict().items()
+    }
+    weights.save(path, half, header)
+    return path

@@ -1,0 +1,150 @@
+"""From an image to `Poses`: geometry, devices, weights that do not fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from action_recognition import weights
+from action_recognition.errors import UserError
+from action_recognition.pose.decode import DecoderConfig
+from action_recognition.pose.estimator import (
+    EstimatorConfig,
+    NetworkEstimator,
+    create_estimator,
+    fit,
+    fuse,
+)
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+from action_recognition.pose.targets import encode
+
+SKELETON = np.array(
+    [
+        *[(250, 100), (250, 160), (200, 160), (180, 230), (170, 300), (300, 160), (320, 230)],
+        *[(330, 300), (220, 300), (220, 380), (220, 440), (280, 300), (280, 380), (280, 440)],
+    ],
+    np.float32,
+)
+
+
+class KnowsTheAnswer(torch.nn.Module):
+    """Stands in for a network: sees the person at `SKELETON` of a 640x480 image."""
+
+    def forward(self, image):
+        scale = 224 / np.sqrt(640 * 480)
+        xy = torch.from_numpy((SKELETON + 0.5) * scale - 0.5)[None, None].float()
+        cells = (image.shape[2] // 8, image.shape[3] // 8)
+        targets = encode(xy, torch.ones(1, 1, dtype=torch.bool), cells)
+        return [StageOutput(targets.joints, targets.limbs)]
+
+
+def estimator_of(network):
+    config = EstimatorConfig(224, 0, DecoderConfig())
+    return NetworkEstimator(network, torch.device('cpu'), config, 'test')
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Weights of an untrained two-stage network."""
+    torch.manual_seed(0)
+    path = tmp_path / 'tiny.safetensors'
+    header = weights.Header(kind='pose', name='tiny', config={'stages': 2})
+    weights.save(path, PoseNetwork(2).state_dict(), header)
+    return path
+
+
+def test_joints_come_back_in_pixels_of_the_image():
+    image = np.zeros((480, 640, 3), np.uint8)
+    poses = estimator_of(KnowsTheAnswer()).estimate(image, stamp=42)
+    assert (poses.stamp, poses.image_size) == (42, (640, 480))
+    np.testing.assert_array_equal(poses.track_id, [-1])
+    np.testing.assert_allclose(poses.xy[0], SKELETON, atol=0.5)
+
+
+@pytest.mark.parametrize('size', [(480, 640), (640, 480), (100, 1000), (17, 23), (1, 1)])
+def test_fit_keeps_the_shape_and_about_the_area(size):
+    fitted, scale = fit(np.full((*size, 3), 200, np.uint8), 224)
+    assert fitted.shape[0] % 8 == fitted.shape[1] % 8 == 0
+    height, width = round(size[0] * scale), round(size[1] * scale)
+    assert (fitted[:height, :width] == 200).all()
+    assert 0 <= fitted.shape[0] - height < 8
+    assert 0 <= fitted.shape[1] - width < 8
+    assert height * width == pytest.approx(224**2, rel=0.02)
+
+
+def test_fused_network_says_the_same():
+    torch.manual_seed(1)
+    network = PoseNetwork(2)
+    image = torch.randn(4, 3, 64, 64)
+    network(image)  # gives the normalisations statistics worth folding
+    network.eval()
+    with torch.inference_mode():
+        want = network(image)
+        got = fuse(network)(image)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_weights_make_an_estimator(saved):
+    estimator = create_estimator(str(saved), 'cpu')
+    poses = estimator.estimate(np.zeros((48, 64, 3), np.uint8))
+    assert (estimator.name, estimator.device) == ('tiny', 'cpu')
+    assert poses.image_size == (64, 48)
+
+
+def test_closed_estimator_says_so(saved):
+    estimator = create_estimator(str(saved), 'cpu')
+    estimator.close()
+    with pytest.raises(RuntimeError, match='closed'):
+        estimator.estimate(np.zeros((48, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((48, 64), np.uint8),
+        np.zeros((48, 64, 4), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((0, 64, 3), np.uint8),
+    ],
+)
+def test_image_of_another_kind_is_refused(saved, image):
+    with pytest.raises(ValueError, match='uint8 image'):
+        create_estimator(str(saved), 'cpu').estimate(image)
+
+
+def test_more_stages_than_trained_is_an_error(saved):
+    with pytest.raises(UserError, match='holds 2 stages; 3 were asked for'):
+        create_estimator(str(saved), 'cpu', EstimatorConfig(stages=3))
+
+
+def test_gpu_that_is_not_there_is_an_error(saved, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.raises(UserError, match=r"'cuda'.*sees 0 GPUs.*device 'cpu'"):
+        create_estimator(str(saved), 'cuda')
+
+
+def test_unknown_device_is_an_error(saved):
+    with pytest.raises(UserError, match="unknown device 'gpu0'"):
+        create_estimator(str(saved), 'gpu0')
+
+
+def test_weights_of_another_kind_are_refused(tmp_path):
+    path = tmp_path / 'action.safetensors'
+    header = weights.Header(kind='action', name='action', config={}, labels=('a', 'b'))
+    weights.save(path, {'x': torch.zeros(1)}, header)
+    with pytest.raises(UserError, match='holds action weights'):
+        create_estimator(str(path), 'cpu')
+
+
+@pytest.mark.parametrize('config', [{'stages': 3}, {'stages': 2, 'colour': 'blue'}])
+def test_header_that_does_not_fit_the_tensors_is_an_error(tmp_path, config):
+    path = tmp_path / 'odd.safetensors'
+    weights.save(path, PoseNetwork(2).state_dict(), weights.Header('pose', 'odd', config))
+    with pytest.raises(UserError, match=r'odd\.safetensors does not'):
+        create_estimator(str(path), 'cpu')
+
+
+def test_tiny_input_size_is_an_error():
+    with pytest.raises(UserError, match='input_size must be at least'):
+        EstimatorConfig(input_size=16)

@@ -1,0 +1,157 @@
+"""Growing, augmentation, and a training run that is stopped and resumed."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from action_recognition import weights
+from action_recognition.datasets.people import Person
+from action_recognition.errors import UserError
+from action_recognition.pose.heads import PoseNetwork
+from action_recognition.skeleton import FLIP
+from action_recognition.training import pose as training
+from action_recognition.training.pose import PoseConfig, batches, grow, run
+from action_recognition.training.pose_data import Augmentation, PoseDataset, paste
+
+#: Dots of one colour per joint on black: where a joint is can be read off the image.
+COLOURS = [(0, 0, 40 + 16 * j) if j in (2, 5) else (40 + 16 * j, 0, 0) for j in range(14)]
+JOINTS = np.array([(60 + 30 * (j % 4), 40 + 40 * (j // 4)) for j in range(14)], np.float32)
+
+
+def person(blank=False):
+    image = np.zeros((240, 220, 3), np.uint8)
+    if not blank:
+        for xy, colour in zip(JOINTS, COLOURS, strict=True):
+            cv2.circle(image, [int(v) for v in xy], 9, colour, cv2.FILLED)
+    return Person(cv2.imencode('.png', image)[1].tobytes(), JOINTS)
+
+
+def geometry_only():
+    return Augmentation(
+        size_range=(0.5, 0.7), rotation=30, composite=0, occluder=0, degrade=0, upside_down=0.3
+    )
+
+
+def test_joints_move_with_the_image(monkeypatch):
+    monkeypatch.setattr('action_recognition.training.pose_data.degrade', lambda image, *_: image)
+    dataset = PoseDataset([person()] * 20, 192, geometry_only(), seed=5)
+    checked = 0
+    for i in range(len(dataset)):
+        image, xy, labelled = dataset[i]
+        assert labelled.tolist() == [True, False]
+        seen = xy[0]
+        mirrored = np.isfinite(seen[[2, 5]]).all() and seen[2, 0] != seen[5, 0]
+        for joint in range(14):
+            if not np.isfinite(seen[joint]).all():
+                continue
+            x, y = np.clip(np.round(seen[joint]).astype(int), 0, 191)
+            b, g, r = (int(v) for v in image[y, x])
+            allowed = [COLOURS[joint], COLOURS[FLIP[joint]]] if mirrored else [COLOURS[joint]]
+            assert g < 30
+            assert min(abs(b - c[0]) + abs(r - c[2]) for c in allowed) < 30
+            checked += 1
+    assert checked > 150
+
+
+def test_same_seed_gives_the_same_item_and_another_seed_another():
+    people = [person()] * 4
+    one, same, other = (PoseDataset(people, 64, Augmentation(), seed) for seed in (1, 1, 2))
+    for a, b in zip(one[2], same[2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(one[2][0], other[2][0])
+
+
+def test_pasted_person_hides_what_is_under_it():
+    rng = np.random.default_rng(0)
+    under, over = np.full((100, 100, 3), 10, np.uint8), np.full((100, 100, 3), 200, np.uint8)
+    under_xy = np.stack([np.linspace(5, 95, 14), np.full(14, 50)], 1).astype(np.float32)
+    over_xy = np.stack([np.full(14, 50), np.linspace(20, 80, 14)], 1).astype(np.float32)
+    image, (left, moved) = paste(under, under_xy, over, over_xy, rng)
+    for x, y in left[np.isfinite(left[:, 0])]:
+        assert (image[int(y), int(x)] == 10).all()
+    hidden = under_xy[np.isnan(left[:, 0])]
+    assert len(hidden) > 0
+    for x, y in hidden:
+        assert (image[int(y), int(x)] == 200).all()
+    for x, y in moved[np.isfinite(moved[:, 0])]:
+        assert (image[int(y), int(x)] == 200).all()
+
+
+def test_new_stages_begin_as_a_copy_of_the_last():
+    torch.manual_seed(0)
+    small = PoseNetwork(2).eval()
+    large = grow(small, 4).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        want, got = small(image), large(image)
+    torch.testing.assert_close(got[1], want[1])
+    for branch in (large.joint_stages, large.limb_stages):
+        for new in branch[2:]:
+            torch.testing.assert_close(new.state_dict(), branch[1].state_dict())
+
+
+@pytest.fixture
+def small_run(tmp_path, monkeypatch):
+    """A config of a very short run on two made-up people; returns (config path, data path)."""
+    people = [person(), person(blank=True)] * 4
+    monkeypatch.setattr(training, 'lspet_people', lambda root, part: people)
+    monkeypatch.setattr(training, 'jhmdb_people', lambda *_, **__: [])
+    config = {
+        'name': 'short',
+        'workers': 0,
+        'threads': 1,
+        'batch': 4,
+        'validate_every': 8,
+        'phases': [{'size': 64, 'stages': 1, 'images': 8}, {'size': 64, 'stages': 2, 'images': 8}],
+    }
+    path = tmp_path / 'config.yaml'
+    path.write_text(yaml.safe_dump(config))
+    return path, tmp_path
+
+
+def test_run_grows_and_leaves_weights_and_curves(small_run, tmp_path):
+    config, data = small_run
+    path = run(config, data, tmp_path / 'out')
+    header, state = weights.load(path, 'pose')
+    assert header.config == {'stages': 2}
+    assert header.training['images'] == 16
+    weights.restore(PoseNetwork(2), state, path)
+    rows = (tmp_path / 'out' / 'curves.csv').read_text().splitlines()
+    assert len(rows) == 3
+
+
+def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkeypatch):
+    config, data = small_run
+    _, whole = weights.load(run(config, data, tmp_path / 'whole'), 'pose')
+
+    def stop_after_first_phase(people, settings, seen):
+        if seen >= 8:
+            raise KeyboardInterrupt
+        return batches(people, settings, seen)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, 'batches', stop_after_first_phase)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, data, tmp_path / 'broken')
+    _, resumed = weights.load(run(config, data, tmp_path / 'broken', resume=True), 'pose')
+    assert whole.keys() == resumed.keys()
+    for key in whole:
+        torch.testing.assert_close(resumed[key], whole[key], rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_to_resume_is_an_error(small_run, tmp_path):
+    config, data = small_run
+    with pytest.raises(UserError, match='cannot resume'):
+        run(config, data, tmp_path / 'none', resume=True)
+
+
+@pytest.mark.parametrize(
+    'text', ['[1, 2', 'name: x', 'name: x\nphases: []\ncolour: 1', 'name: x\nphases: [{size: 1}]']
+)
+def test_bad_config_is_one_clear_error(tmp_path, text):
+    path = tmp_path / 'bad.yaml'
+    path.write_text(text)
+    with pytest.raises(UserError, match=r'cannot use training config .*bad\.yaml'):
+        PoseConfig.load(path)
