@@ -1,0 +1,1 @@
+"""From joints to action probabilities: features, models, streaming, labels."""

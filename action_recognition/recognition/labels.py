@@ -1,0 +1,127 @@
+"""From class probabilities to labels a behaviour can trust: unknowns, hysteresis, dwell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from action_recognition.errors import UserError
+from action_recognition.skeleton import FloatArray
+
+UNKNOWN = -1
+UNKNOWN_LABEL = 'unknown'
+
+
+@dataclass(frozen=True)
+class ActionEstimate:
+    """The label of one person at one moment.
+
+    Attributes:
+        track_id: of the person.
+        class_id: index into the model's labels, -1 = unknown.
+        label: its name, 'unknown' for -1.
+        confidence: calibrated probability of that class; for unknown, of the most probable one.
+        state: 'candidate' (newest guess, may flicker), 'confirmed' (steady, act on this one) or
+            'ended' (the person is gone; sent once).
+        began: stamp in ns at which this label was first the newest guess.
+        scores: (C,) float32 calibrated probabilities of all classes.
+    """
+
+    track_id: int
+    class_id: int
+    label: str
+    confidence: float
+    state: str
+    began: int
+    scores: FloatArray
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """When a guess becomes a published label, and when that label ends.
+
+    Attributes:
+        enter: a guess is confirmed once its probability was at least this for `dwell` seconds.
+        exit: a confirmed label is lost once its probability was below this for `dwell` seconds.
+        dwell: seconds of stamp time.
+        unknown_below: a guess with a lower probability is 'unknown'.
+        min_joints: with fewer visible joints the answer is 'unknown'.
+
+    Raises:
+        UserError: a value is out of range, or exit is above enter.
+    """
+
+    enter: float = 0.6
+    exit: float = 0.3
+    dwell: float = 0.3
+    unknown_below: float = 0.3
+    min_joints: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ('enter', 'exit', 'unknown_below'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f'{name} must lie in [0, 1], not {getattr(self, name)}')
+        if self.exit > self.enter:
+            raise UserError(f'exit ({self.exit}) must not be above enter ({self.enter})')
+        if self.dwell < 0:
+            raise UserError(f'dwell must not be negative, not {self.dwell}')
+        if not 0 <= self.min_joints <= 14:
+            raise UserError(f'min_joints must lie in [0, 14], not {self.min_joints}')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `LabelFilter` says of one frame; the fields are those of `ActionEstimate`."""
+
+    class_id: int
+    confidence: float
+    state: str
+    began: int
+
+
+class LabelFilter:
+    """The published label of one person over time."""
+
+    def __init__(self, config: LabelConfig) -> None:
+        self.config = config
+        self._guess, self._guess_since = UNKNOWN, 0  # the newest guess
+        self._sure_since: int | None = None  # since when the guess is at least `enter`
+        self._label, self._began = UNKNOWN, 0  # the confirmed label
+        self._weak_since: int | None = None  # since when the label is below `exit`
+
+    def update(self, scores: Sequence[float] | FloatArray, stamp: int, visible: int) -> Answer:
+        """Take in one frame.
+
+        Args:
+            scores: (C,) calibrated probabilities.
+            stamp: ns, not decreasing.
+            visible: number of joints seen.
+        """
+        config = self.config
+        guess = max(range(len(scores)), key=scores.__getitem__)
+        best = float(scores[guess])
+        if best < config.unknown_below or visible < config.min_joints:
+            guess = UNKNOWN
+        if guess != self._guess:
+            self._guess, self._guess_since, self._sure_since = guess, stamp, None
+        if guess == UNKNOWN or best < config.enter:
+            self._sure_since = None
+        elif self._sure_since is None:
+            self._sure_since = stamp
+        if self._sure_since is not None and self._dwelt(self._sure_since, stamp):
+            if guess != self._label:
+                self._label, self._began = guess, self._guess_since
+            self._weak_since = None
+        elif self._label != UNKNOWN:
+            if visible >= config.min_joints and scores[self._label] >= config.exit:
+                self._weak_since = None
+            elif self._weak_since is None:
+                self._weak_since = stamp
+            if self._weak_since is not None and self._dwelt(self._weak_since, stamp):
+                self._label, self._weak_since = UNKNOWN, None
+        if self._label != UNKNOWN:
+            return Answer(self._label, float(scores[self._label]), 'confirmed', self._began)
+        return Answer(guess, best, 'candidate', self._guess_since)
+
+    def _dwelt(self, since: int, stamp: int) -> bool:
+        return stamp - since >= self.config.dwell * 1e9

@@ -1,0 +1,265 @@
+"""Streams of tracked people in, one label per person out.
+
+recognizer = StreamingRecognizer.from_weights('online_union32')
+for poses in tracked_poses:
+    for estimate in recognizer.update(poses):
+        print(estimate.track_id, estimate.label, estimate.confidence)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from action_recognition.errors import UserError
+from action_recognition.recognition.batch_renorm import fold
+from action_recognition.recognition.features import (
+    FeatureState,
+    online_step,
+    paper_features,
+    sample_uniformly,
+)
+from action_recognition.recognition.labels import (
+    UNKNOWN,
+    UNKNOWN_LABEL,
+    ActionEstimate,
+    LabelConfig,
+    LabelFilter,
+)
+from action_recognition.recognition.models import (
+    OnlineRecognizer,
+    OnlineState,
+    PaperRecognizer,
+    load_recognizer,
+)
+from action_recognition.skeleton import FloatArray, IntArray, Poses
+
+#: The paper's model sees the last seconds of a person, sampled to its 60 frames, and of a
+#: camera faster than 60 Hz only the newest frames.
+PAPER_WINDOW = 2.0
+PAPER_WINDOW_FRAMES = 120
+
+#: Seconds after which a person not seen is dropped.
+FORGET_AFTER = 2.0
+
+
+class _Memory(Protocol):
+    """What a model remembers of people, by track id."""
+
+    def update(self, poses: Poses) -> Tensor:
+        """Take in one frame of these people; (people, classes) logits."""
+
+    def forget(self, track_id: int) -> None:
+        """Drop a person who may or may not be known."""
+
+
+class _OnlineMemory:
+    """States of all people as the rows of one batch."""
+
+    def __init__(self, model: OnlineRecognizer) -> None:
+        self.model = model
+        self.device = model.classifier.weight.device
+        self.ids: list[int] = []
+        self.stamps: IntArray = np.empty(0, np.int64)
+        self.features = FeatureState.initial(0)
+        self.state = model.initial(0)
+
+    def update(self, poses: Poses) -> Tensor:
+        new = [int(i) for i in poses.track_id if int(i) not in self.ids]
+        if new:
+            self.ids += new
+            self.stamps = np.append(self.stamps, np.full(len(new), poses.stamp))
+            initial = FeatureState.initial(len(new))
+            self.features = FeatureState.concatenate([self.features, initial])
+            self.state = OnlineState.concatenate([self.state, self.model.initial(len(new))])
+        rows = np.array([self.ids.index(int(i)) for i in poses.track_id])
+        elapsed = ((poses.stamp - self.stamps[rows]) / 1e9).astype(np.float32)
+        self.stamps[rows] = poses.stamp
+        features, memory = online_step(poses.xy, poses.score, elapsed, self.features[rows])
+        index = torch.from_numpy(rows).to(self.device)
+        inputs = torch.from_numpy(features).to(self.device)
+        logits, state = self.model.step(inputs, self.state.select(index))
+        self.features = self.features.replace(rows, memory)
+        self.state = self.state.replace(index, state)
+        return logits
+
+    def forget(self, track_id: int) -> None:
+        if track_id in self.ids:
+            keep = np.array([other != track_id for other in self.ids])
+            self.ids.remove(track_id)
+            self.stamps, self.features = self.stamps[keep], self.features[keep]
+            self.state = self.state.select(torch.from_numpy(keep).to(self.device))
+
+
+class _PaperMemory:
+    """The last `PAPER_WINDOW` seconds of each person."""
+
+    def __init__(self, model: PaperRecognizer) -> None:
+        self.model = model
+        self.device = model.classifier.weight.device
+        self.windows: dict[int, deque[tuple[int, FloatArray, FloatArray]]] = {}
+
+    def update(self, poses: Poses) -> Tensor:
+        clips = []
+        for k, track_id in enumerate(poses.track_id):
+            window = self.windows.setdefault(int(track_id), deque(maxlen=PAPER_WINDOW_FRAMES))
+            window.append((poses.stamp, poses.xy[k], poses.score[k]))
+            while window[0][0] < poses.stamp - PAPER_WINDOW * 1e9:
+                window.popleft()
+            frames = [window[row] for row in sample_uniformly(len(window))]
+            _, xy, score = zip(*frames, strict=True)
+            clips.append(paper_features(np.stack(xy), np.stack(score)))
+        return self.model(torch.from_numpy(np.stack(clips)).to(self.device))
+
+    def forget(self, track_id: int) -> None:
+        self.windows.pop(track_id, None)
+
+
+@dataclass
+class _Person:
+    """What is published of a person."""
+
+    label_filter: LabelFilter
+    last: ActionEstimate
+    seen: int  # ns
+
+
+class StreamingRecognizer:
+    """Labels for every tracked person, frame by frame; time comes from stamps alone.
+
+    Attributes:
+        labels: names of the classes, in the order of `ActionEstimate.scores`.
+    """
+
+    def __init__(
+        self,
+        model: PaperRecognizer | OnlineRecognizer,
+        labels: tuple[str, ...],
+        config: LabelConfig | None = None,
+        forget_after: float = FORGET_AFTER,
+    ) -> None:
+        """Take over a model; its Batch Renormalisation is folded for inference.
+
+        Args:
+            config: when labels are confirmed, lost, and unknown.
+            forget_after: seconds after which a person not seen is dropped and 'ended'.
+
+        Raises:
+            UserError: the number of labels is not that of the model's classes, or `forget_after`
+                is not positive.
+        """
+        if len(labels) != model.num_classes:
+            raise UserError(f'{len(labels)} labels do not fit a model of {model.num_classes}')
+        fold(model)
+        self.labels = labels
+        self.model = model
+        self.reset()
+        self.configure(config or LabelConfig(), forget_after)
+
+    @classmethod
+    def from_weights(
+        cls, name: str, device: str = 'cpu', *, forget_after: float = FORGET_AFTER, **options: Any
+    ) -> StreamingRecognizer:
+        """A recogniser by published name or path of its weights.
+
+        Args:
+            device: 'cpu', 'cuda', 'cuda:1', or 'auto' for a GPU if there is one.
+            options: fields of `LabelConfig`.
+
+        Raises:
+            UserError: as `load_recognizer`; an option is not known or out of range.
+        """
+        known = [field.name for field in fields(LabelConfig)]
+        wrong = sorted(set(options) - set(known))
+        if wrong:
+            raise UserError(f'unknown option {", ".join(wrong)}; known: {", ".join(known)}')
+        header, model = load_recognizer(name, device)
+        return cls(model, header.labels, LabelConfig(**options), forget_after)
+
+    @property
+    def device(self) -> str:
+        """Where the model computes, such as 'cpu' or 'cuda:0'."""
+        return str(self.model.classifier.weight.device)
+
+    def configure(self, config: LabelConfig, forget_after: float) -> None:
+        """Change how labels are published, of people known and to come.
+
+        Raises:
+            UserError: `forget_after` is not positive.
+        """
+        if not forget_after > 0:
+            raise UserError(f'forget_after must be positive, not {forget_after}')
+        self.config = config
+        self.forget_after = forget_after
+        for person in self._people.values():
+            person.label_filter.config = config
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._stamp: int | None = None
+        self._people: dict[int, _Person] = {}
+        self._memory: _Memory = (
+            _OnlineMemory(self.model)
+            if isinstance(self.model, OnlineRecognizer)
+            else _PaperMemory(self.model)
+        )
+
+    @torch.inference_mode()
+    def update(self, poses: Poses) -> list[ActionEstimate]:
+        """Take in one frame.
+
+        People without identity (track_id -1) are left out, as is the second of two under one
+        identity. A stamp before the last one resets everything first: the clock jumped.
+
+        Returns:
+            One estimate per person in `poses`, in their order, then one in state 'ended' for
+            each person who was last seen more than `forget_after` seconds ago.
+        """
+        if self._stamp is not None and poses.stamp < self._stamp:
+            self.reset()
+        self._stamp = poses.stamp
+        ended = self._forget(poses.stamp)
+        poses = poses[_tracked(poses.track_id)]
+        if len(poses) == 0:
+            return ended
+        logits = self._memory.update(poses)
+        scores = self.model.probabilities(logits).cpu().numpy()
+        visible = poses.seen.sum(1)
+        estimates = []
+        for k, track_id in enumerate(poses.track_id.tolist()):
+            person = self._people.get(track_id)
+            label_filter = person.label_filter if person else LabelFilter(self.config)
+            answer = label_filter.update(scores[k], poses.stamp, int(visible[k]))
+            estimate = ActionEstimate(
+                track_id=track_id,
+                class_id=answer.class_id,
+                label=UNKNOWN_LABEL if answer.class_id == UNKNOWN else self.labels[answer.class_id],
+                confidence=answer.confidence,
+                state=answer.state,
+                began=answer.began,
+                scores=scores[k],
+            )
+            self._people[track_id] = _Person(label_filter, estimate, poses.stamp)
+            estimates.append(estimate)
+        return estimates + ended
+
+    def _forget(self, stamp: int) -> list[ActionEstimate]:
+        ended = []
+        for track_id, person in list(self._people.items()):
+            if stamp - person.seen > self.forget_after * 1e9:
+                del self._people[track_id]
+                self._memory.forget(track_id)
+                ended.append(replace(person.last, state='ended'))
+        return ended
+
+
+def _tracked(track_id: IntArray) -> npt.NDArray[np.int64]:
+    """Rows of people with an identity, the first of each, in order."""
+    ids, first = np.unique(track_id, return_index=True)
+    return np.sort(first[ids >= 0])
