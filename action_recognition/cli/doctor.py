@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -34,6 +34,8 @@ PACKAGES = {
     'tqdm': 'tqdm',
     'yaml': 'PyYAML',
 }
+#: Any of these is there where a driver of NVIDIA is: the first on PCs, the others on Jetsons.
+GPU_DEVICES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
 PIP = 'python3 -m pip install'
 
 
@@ -128,7 +130,7 @@ def check_ros() -> Iterator[Check]:
         yield Check('messages', OK, f'built, in {Path(str(messages.__file__)).parent}')
 
 
-def check_torch() -> Iterator[Check]:
+def check_torch(gpu_devices: Sequence[str] = GPU_DEVICES) -> Iterator[Check]:
     """PyTorch and what it computes on."""
     torch, fault = _import('torch')
     if torch is None:
@@ -141,7 +143,7 @@ def check_torch() -> Iterator[Check]:
         yield Check('device', OK, ', '.join(names))
         return
     found = f'CPU, {torch.get_num_threads()} threads'
-    if any(Path(path).exists() for path in ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')):
+    if any(Path(device).exists() for device in gpu_devices):
         yield Check(
             'device',
             WARN,
@@ -248,12 +250,12 @@ def check_transport() -> Iterator[Check]:
         yield Check('shared memory', WARN, f'{free // MEBIBYTE} MB free in /dev/shm', fix)
 
 
-def check_cameras() -> Iterator[Check]:
+def check_cameras(folder: Path = Path('/dev')) -> Iterator[Check]:
     """Video devices, and whether this user may open them."""
-    devices = sorted(Path('/dev').glob('video[0-9]*'))
+    devices = sorted(folder.glob('video[0-9]*'))
     if not devices:
         fix = 'plug one in, or use --source FILE, a URL, or the topic of a camera driver'
-        yield Check('cameras', WARN, 'no /dev/video*', fix)
+        yield Check('cameras', WARN, f'no {folder}/video*', fix)
         return
     barred = [str(device) for device in devices if not os.access(device, os.R_OK | os.W_OK)]
     if barred:
