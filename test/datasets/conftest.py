@@ -22,7 +22,8 @@ def write_video() -> VideoWriter:
     def write(path: Path, count: int = 12, fps: float = 12.5, codec: str = 'mp4v') -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (64, 48))
-        assert writer.isOpened()
+        if not writer.isOpened():
+            pytest.skip(f'this OpenCV cannot write {codec}')
         image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
         for index in range(count):
             image[:32] = 12 * index
