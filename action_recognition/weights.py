@@ -131,8 +131,13 @@ def read_header(path: Path, kind: str | None = None) -> Header:
         raise UserError(f'{path} has a damaged header ({error})') from error
     if version != FORMAT:
         raise UserError(f'{path} has header format {version}; this version reads {FORMAT}')
-    if header.kind not in KINDS or not isinstance(header.config, dict):
+    if header.kind not in KINDS:
         raise UserError(f'{path} has a damaged header (kind {header.kind!r})')
+    for part in ('config', 'training', 'metrics'):
+        if not isinstance(getattr(header, part), dict):
+            raise UserError(f'{path} has a damaged header ({part} is not a table)')
+    if not isinstance(raw['labels'], list) or not all(isinstance(x, str) for x in header.labels):
+        raise UserError(f'{path} has a damaged header (labels is not a list of names)')
     if len(set(header.labels)) != len(header.labels):
         raise UserError(f'{path} names a label twice')
     if kind is not None and header.kind != kind:
