@@ -123,7 +123,7 @@ setup(
         'matplotlib>=3.5',
         'numpy>=1.21',
         'PyYAML>=5.4',
-        'rosbags>=0.10',
+        'rosbags>=0.11',
         'safetensors>=0.4',
         'scipy>=1.8',
         'tqdm>=4.57',

@@ -1,4 +1,4 @@
-"""Frames from an image, a directory of images, a video, a camera or a stream.
+"""Frames from an image, a directory of images, a video, a camera, a stream or a bag.
 
 Read one at a time, so memory stays flat:
 
@@ -32,6 +32,7 @@ from action_recognition.errors import UserError
 Image = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+BAG_SUFFIXES = ('.db3', '.mcap')
 #: Rate assumed where the source does not say.
 DEFAULT_FPS = 30.0
 #: A stream that says nothing for this long is given up.
@@ -68,9 +69,11 @@ class Source(ABC):
         size: (width, height) of the first image in pixels.
         length: how many frames it declares, None where unknown.
         live: True when frames come at their own pace and cannot be read again.
+        start: stamp of the first frame in ns where the recording has a clock of its own (a bag).
     """
 
     live = False
+    start: int | None = None
 
     def __init__(self, name: str, fps: float, size: tuple[int, int], length: int | None) -> None:
         self.name = name
@@ -224,7 +227,8 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
 
     Args:
         spec: an image file, a directory of images (natural order), a video file, a camera
-            (`0`, `/dev/video0`) or a URL (`rtsp://`, `http://`).
+            (`0`, `/dev/video0`), a URL (`rtsp://`, `http://`), or a rosbag2 recording, with the
+            topic where it holds several of images (`BAG:TOPIC`).
         fps: rate given to images, which have no time of their own.
 
     Raises:
@@ -239,6 +243,9 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
         return _open_camera(int(device[1]))
     if re.match(r'[a-zA-Z][a-zA-Z0-9+.-]*://', text):
         return _open_url(text)
+    bag, _ = split_bag(text)
+    if bag.suffix in BAG_SUFFIXES or (bag / 'metadata.yaml').is_file():
+        return _open_bag(text)
     path = Path(text).expanduser()
     if not text or not path.exists():
         raise UserError(
@@ -260,6 +267,14 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
             'OpenCV does not know; convert it to MP4'
         )
     return VideoSource(str(path), capture)
+
+
+def split_bag(spec: str) -> tuple[Path, str | None]:
+    """The path and, where `BAG:TOPIC` names one, the topic."""
+    head, separator, topic = spec.rpartition(':')
+    if separator and topic.startswith('/'):
+        return Path(head).expanduser(), topic
+    return Path(spec).expanduser(), None
 
 
 def read_image(path: Path) -> Image:
@@ -321,6 +336,14 @@ def _open_url(url: str) -> Source:
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         return VideoSource(name, capture)
     return LiveSource(name, capture, 'check the network and the sender')
+
+
+def _open_bag(spec: str) -> Source:
+    try:
+        from action_recognition.datasets.bags import BagImages
+    except ImportError as error:
+        raise UserError(f'reading bags needs `pip install rosbags` ({error})') from error
+    return BagImages(spec)
 
 
 def _rate(capture: cv2.VideoCapture) -> float:
