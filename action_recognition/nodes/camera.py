@@ -1,0 +1,259 @@
+"""Camera: a file, a device, a stream or another topic, paced and scaled, as `image`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, open_source
+from action_recognition.errors import UserError
+from action_recognition.msg import ActionLabelArray, SkeletonArray
+from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
+from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
+from action_recognition.nodes.images import (
+    BgrImage,
+    Picture,
+    bgr_to_image,
+    bgr_to_jpeg,
+    shrink,
+    to_bgr,
+)
+from action_recognition.nodes.player import Playback, Player, Thinner
+from action_recognition.nodes.settings import Setting
+from action_recognition.nodes.worker import Worker
+
+#: The value of `source` that stands for a subscription.
+TOPIC = 'topic'
+#: The value of `lockstep` that turns it off.
+OFF = 'off'
+#: Seconds between the end of the source and that of the process: the last messages get through.
+LINGER = 1.0
+#: How often a frame is sent in lockstep before the camera goes on without an answer.
+ATTEMPTS = 3
+
+
+class CameraNode(StageNode):
+    """Publishes `image`, and `image/compressed` where somebody subscribes to it."""
+
+    NAME = 'camera'
+    SETTINGS = (
+        Setting(
+            'source',
+            '',
+            'Image, directory of images, video, camera (0 or /dev/video0) or URL; '
+            f'{TOPIC!r} takes the images of the topic image_in.',
+        ),
+        Setting('transport', 'raw', 'How image_in comes.', choices=TRANSPORTS),
+        Setting(
+            'rate', 0.0, 'Most frames published per second; 0: all. Also paces images.', 0, 1000
+        ),
+        Setting(
+            'max_size', 0, 'Longer side of the published image in pixels; 0: as it is.', 0, 8192
+        ),
+        Setting('loop', False, 'Play a file again and again.'),
+        Setting(
+            'frame_id',
+            'camera_optical_frame',
+            'Frame of the images (REP-103 optical); those of a topic keep theirs.',
+        ),
+        Setting(
+            'stamp',
+            'auto',
+            'Stamps by the clock at arrival or by media time; auto: clock for live sources only. '
+            'Images of a topic keep theirs.',
+            choices=('auto', 'clock', 'media'),
+        ),
+        Setting(
+            'start_time',
+            -1.0,
+            'Stamp of media time 0 in seconds; -1: the clock when the source opens.',
+            -1,
+            4e9,
+        ),
+        Setting(
+            'lockstep',
+            OFF,
+            'Send the next frame only when this topic has answered the last one: nothing is lost '
+            'however slow the receiver, and a file runs as fast as it can be processed.',
+            choices=(OFF, 'skeletons', 'actions'),
+        ),
+        Setting(
+            'lockstep_timeout',
+            5.0,
+            f'Seconds to wait for that answer before sending again, {ATTEMPTS} times in all.',
+            0.01,
+            600,
+        ),
+        Setting('exit_at_end', False, 'End the process when the source ends.'),
+        Setting('jpeg_quality', 90, 'Quality of image/compressed.', 1, 100, live=True),
+    )
+
+    def __init__(
+        self, *, opener: Callable[[str, float], Source] = open_source, **node_options: Any
+    ) -> None:
+        super().__init__(**node_options)
+        #: Receivers in this process; while there are any, `image` is published on demand only.
+        self.receivers: list[Callable[[Picture], None]] = []
+        self._opener = opener
+        self._player: Player | None = None
+        self._relay: Worker[Image | CompressedImage] | None = None
+        self._answer = threading.Condition()
+        self._answered = -1
+        self._origin = 0
+        self._lockstep = OFF
+
+    def configure(self) -> None:
+        self._raw = self.advertise(Image, 'image', image_qos(self.value('lockstep') != OFF))
+        topic = self.resolve_topic_name('image') + '/compressed'
+        self._jpeg = self.advertise(CompressedImage, topic, image_qos())
+
+    def start(self) -> None:
+        spec = self.value('source').strip()
+        if not spec:
+            raise UserError(
+                'camera: parameter source is empty: give an image, a directory, a video, a camera '
+                f'(0 or /dev/video0), a URL, or {TOPIC!r} for the topic image_in'
+            )
+        self.health.note('')
+        if spec == TOPIC:
+            self._start_relay()
+        else:
+            self._start_player(spec)
+
+    def stop(self) -> None:
+        if self._player:
+            self._player.stopping.set()
+            with self._answer:
+                self._answer.notify_all()
+            self._player.stop()
+            self._player = None
+        if self._relay:
+            self.health.count('dropped', self._relay.stop())
+            self._relay = None
+
+    def acknowledge(self, topic: str, stamp: int) -> None:
+        """This topic has answered the frame of this stamp (ns)."""
+        if topic == self._lockstep:
+            with self._answer:
+                self._answered = stamp
+                self._answer.notify_all()
+
+    def _start_player(self, spec: str) -> None:
+        fps = self.value('rate') or DEFAULT_FPS
+        source = self._opener(spec, fps)
+        self.health.fact('source', source.name)
+        self.health.expects_input = source.live
+        self._lockstep = self.value('lockstep')
+        media = {'auto': not source.live, 'clock': False, 'media': True}[self.value('stamp')]
+        start_time = self.value('start_time')
+        now = self.get_clock().now().nanoseconds
+        self._origin = now if start_time < 0 else round(start_time * 1e9)
+        if self._lockstep != OFF and not self.receivers:
+            kind = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}[self._lockstep]
+            self.subscribe(kind, self._lockstep, self._on_answer, result_qos())
+        self._player = Player(
+            source,
+            Playback(self.value('rate'), self.value('loop'), paced=self._lockstep == OFF),
+            self.health,
+            reopen=partial(self._opener, spec, fps),
+            ready=self._has_listener,
+            deliver=partial(self._deliver, media),
+            warn=partial(self.warn, 'source'),
+            ended=self._on_end,
+        )
+        self._player.start()
+        self.get_logger().info(f'playing {source.name}')
+
+    def _start_relay(self) -> None:
+        self.health.fact('source', self.resolve_topic_name('image_in'))
+        self.health.expects_input = True
+        self._thinner = Thinner(self.value('rate'))
+        self._lockstep = OFF
+        self._relay = Worker('relay', lambda message: self.attempt(partial(self._pass_on, message)))
+        self.subscribe_images('image_in', self.value('transport'), self._relay)
+
+    def _has_listener(self) -> bool:
+        if self.receivers:
+            return True
+        publishers = (self._raw, self._jpeg)
+        heard = any(publisher.get_subscription_count() for publisher in publishers)
+        if self._lockstep == OFF or not heard:
+            return heard
+        return self.count_publishers(self.resolve_topic_name(self._lockstep)) > 0
+
+    def _deliver(self, media: bool, frame: Frame) -> None:
+        now = self.get_clock().now().nanoseconds
+        stamp = self._origin + frame.stamp if media else now
+        header = Header(stamp=ns_to_stamp(stamp), frame_id=self.value('frame_id'))
+        self.attempt(partial(self._send, header, frame.image))
+
+    def _pass_on(self, message: Image | CompressedImage) -> None:
+        if self._thinner.passes(stamp_to_ns(message.header.stamp)):
+            self._send(message.header, to_bgr(message))
+        else:
+            self.health.count('skipped')
+
+    def _send(self, header: Header, image: BgrImage) -> None:
+        picture = Picture(header, shrink(image, self.value('max_size')))
+        self._emit(picture)
+        self.health.count('published')
+        if self._lockstep != OFF:
+            self._await_answer(picture)
+
+    def _emit(self, picture: Picture) -> None:
+        with self.health.timed('publish'):
+            for receive in self.receivers:
+                receive(picture)
+            if not self.receivers or self._raw.get_subscription_count():
+                self._raw.publish(bgr_to_image(picture.image, picture.header))
+            if self._jpeg.get_subscription_count():
+                quality = self.value('jpeg_quality')
+                self._jpeg.publish(bgr_to_jpeg(picture.image, picture.header, quality))
+
+    def _await_answer(self, picture: Picture) -> None:
+        stamp = stamp_to_ns(picture.header.stamp)
+        timeout = self.value('lockstep_timeout')
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self.health.count('sent_again')
+                self._emit(picture)
+            with self._answer:
+                if self._answer.wait_for(lambda: self._is_over(stamp), timeout):
+                    return
+        self.health.count('unanswered')
+        self.warn(
+            'lockstep',
+            f'no {self._lockstep} for the frame of {stamp} ns within '
+            f'{ATTEMPTS * timeout:g} s: going on with the next one',
+        )
+
+    def _is_over(self, stamp: int) -> bool:
+        return self._answered == stamp or not self._player or self._player.stopping.is_set()
+
+    def _on_answer(self, message: SkeletonArray | ActionLabelArray) -> None:
+        self.acknowledge(self._lockstep, stamp_to_ns(message.header.stamp))
+
+    def _on_end(self) -> None:
+        self.health.note('finished')
+        self.get_logger().info(
+            f'the source has ended: {self.health.counted("received")} frames read, '
+            f'{self.health.counted("published")} published'
+        )
+        player = self._player
+        if self.value('exit_at_end') and player and not player.stopping.wait(LINGER):
+            self.context.try_shutdown()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it is interrupted."""
+    return run(lambda: [CameraNode()], args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""What all nodes share: life cycle, parameters, QoS, diagnostics, and the way in and out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import (
+    LifecycleNode,
+    LifecyclePublisher,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from action_recognition.errors import UserError
+from action_recognition.nodes.health import Health
+from action_recognition.nodes.settings import Setting, declare
+from action_recognition.nodes.worker import Worker
+
+#: How images may arrive, in the words of image_transport.
+TRANSPORTS = ('raw', 'compressed')
+
+AUTOSTART = Setting(
+    'autostart',
+    True,
+    'Configure and activate the node as soon as it runs; false leaves that to a lifecycle manager.',
+)
+
+
+def image_qos(reliable: bool = False) -> QoSProfile:
+    """Images: sensor data, and only the latest counts."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+    )
+
+
+def result_qos() -> QoSProfile:
+    """Small results, of which every one counts."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def latched_qos() -> QoSProfile:
+    """The last message also reaches those who subscribe later."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
+class StageNode(LifecycleNode):
+    """A stage of the pipeline as a lifecycle node.
+
+    configure creates the publishers (`configure`), activate loads the model and subscribes
+    (`start`), deactivate gives both back (`stop`), also the memory of a GPU. Work that a bad
+    input can break runs inside `attempt`.
+
+    Subclasses give NAME and SETTINGS and override the three hooks. A hook raises `UserError` when
+    the user must mend something: the transition then fails with that line.
+    """
+
+    NAME: str
+    SETTINGS: tuple[Setting, ...] = ()
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__(self.NAME, **node_options)
+        self.health = Health()
+        self.is_active = False
+        self._owned_publishers: list[LifecyclePublisher] = []
+        self._owned_subscriptions: list[Subscription] = []
+        self._settings = {setting.name: setting for setting in (AUTOSTART, *self.SETTINGS)}
+        declare(self, tuple(self._settings.values()))
+        for setting in self._settings.values():
+            if fault := setting.fault(self.value(setting.name)):
+                raise UserError(f'{self.NAME}: {fault}')
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def configure(self) -> None:
+        """Create the publishers with `advertise`."""
+
+    def start(self) -> None:
+        """Load what is needed and begin to take input."""
+
+    def stop(self) -> None:
+        """Take no more input and give everything back that `start` took; harmless when idle."""
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """Take over live parameters that change while the node is active.
+
+        Raises:
+            UserError: a value does not fit the other parameters; the change is then refused.
+        """
+
+    def value(self, name: str) -> Any:
+        """Value of a parameter."""
+        return self.get_parameter(name).value
+
+    def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        """A publisher that lives until cleanup and publishes only while the node is active."""
+        publisher = self.create_lifecycle_publisher(
+            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
+        self._owned_publishers.append(publisher)
+        return publisher
+
+    def subscribe(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> Subscription:
+        """A subscription that lives until deactivation."""
+        subscription = self.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._owned_subscriptions.append(subscription)
+        return subscription
+
+    def subscribe_images(self, topic: str, transport: str, worker: Worker[Any]) -> None:
+        """Feed a worker with the images of a topic, raw or compressed (image_transport's names)."""
+
+        def receive(message: Image | CompressedImage) -> None:
+            self.health.received()
+            self.health.count('dropped', worker.offer(message))
+
+        kind = Image
+        if transport == 'compressed':
+            kind, topic = CompressedImage, self.resolve_topic_name(topic) + '/compressed'
+        self.subscribe(kind, topic, receive, image_qos())
+
+    def attempt(self, work: Callable[[], None]) -> bool:
+        """Run the work on one input; what goes wrong is counted, logged and survived."""
+        try:
+            work()
+        except UserError as error:
+            self.health.count('rejected')
+            self.warn(type(error).__name__, str(error))
+        except Exception as error:
+            if not self.context.ok():
+                return False  # interrupted in the middle of the work
+            self.health.count('errors')
+            self.warn(
+                type(error).__name__,
+                f'{type(error).__name__}: {error} (a fault in this package: please report it)',
+            )
+        else:
+            return True
+        return False
+
+    def warn(self, kind: str, text: str) -> None:
+        """Report a problem in `/diagnostics` and, throttled by its kind, in the log."""
+        if self.health.problem(kind, text):
+            self.get_logger().warning(text)
+
+    def autostart(self) -> bool:
+        """Configure and activate if the parameter says so; False when that fails."""
+        if self.value(AUTOSTART.name):
+            self.trigger_configure()
+            if not self.health.has_failed:
+                self.trigger_activate()
+        return not self.health.has_failed
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Create the publishers."""
+        result = self._transition(self.configure)
+        return super().on_configure(state) if result else TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and subscribe."""
+        super().on_activate(state)  # the first result may be there before `start` returns
+        if not self._transition(self.start):
+            self._idle()
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self.is_active = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back the model and the memory of the device."""
+        self._idle()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back the publishers."""
+        self._forget()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything."""
+        self._idle()
+        self._forget()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        """End the threads of the node as well."""
+        self._idle()
+        super().destroy_node()
+
+    def _transition(self, hook: Callable[[], None]) -> bool:
+        # rclpy swallows exceptions of transition callbacks: say here what happened.
+        try:
+            hook()
+        except UserError as error:
+            text = str(error)
+        except Exception as error:
+            text = f'{type(error).__name__}: {error} (a fault in this package: please report it)'
+        else:
+            self.health.failed('')
+            return True
+        self.health.failed(text)
+        self.get_logger().error(text)
+        return False
+
+    def _idle(self) -> None:
+        self.is_active = False
+        for subscription in self._owned_subscriptions:
+            self.destroy_subscription(subscription)
+        self._owned_subscriptions.clear()
+        self.stop()
+
+    def _forget(self) -> None:
+        for publisher in self._owned_publishers:
+            self.destroy_lifecycle_publisher(publisher)
+        self._owned_publishers.clear()
+
+    def _on_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changes: dict[str, Any] = {}
+        try:
+            for parameter in parameters:
+                setting = self._settings.get(parameter.name)
+                if setting is None:
+                    continue
+                if fault := setting.fault(parameter.value):
+                    raise UserError(fault)
+                if self.is_active and not setting.live:
+                    raise UserError(
+                        f'parameter {parameter.name} cannot be changed while the node is active: '
+                        'deactivate it first'
+                    )
+                changes[parameter.name] = parameter.value
+            if self.is_active and changes:
+                self.apply(changes)
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _report(self) -> None:
+        state = 'active' if self.is_active else 'inactive'
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [self.health.report(self.get_fully_qualified_name(), state)]
+        self._diagnostics.publish(message)
+
+
+def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = None) -> int:
+    """Run nodes in this process until they are interrupted; the exit code.
+
+    Args:
+        build: makes the nodes once rclpy is initialised, in the order in which they start.
+        args: ROS arguments; default: the command line.
+    """
+    # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch: the second must
+    # not cut the teardown short, or threads that were not told to stop keep the process alive.
+    try:
+        rclpy.init(args=None if args is None else list(args))
+        nodes: Sequence[StageNode] = ()
+        try:
+            nodes = build()
+            if not all(node.autostart() for node in nodes):
+                return 1
+            executor = SingleThreadedExecutor()
+            for node in nodes:
+                executor.add_node(node)
+            executor.spin()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for node in nodes:
+                node.destroy_node()
+    except (UserError, ParameterException) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+    return 0

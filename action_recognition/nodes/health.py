@@ -1,0 +1,140 @@
+"""What a node tells `/diagnostics`: counts, rates, stage times and the last problem."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+#: Seconds between two log lines about the same kind of problem.
+LOG_INTERVAL = 5.0
+#: Seconds without input after which a running node warns.
+INPUT_TIMEOUT = 5.0
+
+
+class Health:
+    """Counters and timings of one node; every method may be called from any thread.
+
+    Args:
+        clock: seconds that never run backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._facts: dict[str, str] = {}
+        self._times: defaultdict[str, list[float]] = defaultdict(list)
+        self._logged: dict[str, float] = {}
+        self._last_input: float | None = None
+        self._problem = ''
+        self._problem_is_new = False
+        self._failure = ''
+        self._note = ''
+        self._reported_at = clock()
+        self._reported_input = 0
+        self.expects_input = False
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to a counter."""
+        with self._lock:
+            self._counts[what] += number
+
+    def received(self) -> None:
+        """An input arrived: counts as 'received', feeds rate and age."""
+        with self._lock:
+            self._counts['received'] += 1
+            self._last_input = self._clock()
+
+    def counted(self, what: str) -> int:
+        """The state of a counter."""
+        with self._lock:
+            return self._counts[what]
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Time the block as one turn of this stage."""
+        begin = time.perf_counter()
+        yield
+        self.took(stage, time.perf_counter() - begin)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """One turn of this stage took so long."""
+        with self._lock:
+            self._times[stage].append(seconds)
+
+    def fact(self, key: str, value: str) -> None:
+        """Something that stays, such as the device."""
+        with self._lock:
+            self._facts[key] = value
+
+    def problem(self, kind: str, text: str) -> bool:
+        """Note a problem that the node survives; True when it is time to log this kind again."""
+        with self._lock:
+            self._problem, self._problem_is_new = text, True
+            now = self._clock()
+            if now - self._logged.get(kind, -LOG_INTERVAL) < LOG_INTERVAL:
+                return False
+            self._logged[kind] = now
+            return True
+
+    def failed(self, text: str) -> None:
+        """Note that the node cannot do its work, or with an empty text that it can."""
+        with self._lock:
+            self._failure = text
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether `failed` was called last with a text."""
+        return bool(self._failure)
+
+    def note(self, text: str) -> None:
+        """What the node is doing instead of running, such as 'finished'; empty: running."""
+        with self._lock:
+            self._note = text
+
+    def report(self, name: str, state: str) -> DiagnosticStatus:
+        """The state of affairs; rates and times are those since the last report."""
+        with self._lock:
+            now = self._clock()
+            elapsed = max(now - self._reported_at, 1e-9)
+            received = self._counts['received']
+            values = {'state': state, **self._facts}
+            values['rate_hz'] = f'{(received - self._reported_input) / elapsed:.1f}'
+            age = None if self._last_input is None else now - self._last_input
+            values['last_input_age_s'] = 'never' if age is None else f'{age:.1f}'
+            values.update((what, str(number)) for what, number in sorted(self._counts.items()))
+            for stage, times in sorted(self._times.items()):
+                values[f'{stage}_ms_mean'] = f'{1e3 * sum(times) / len(times):.2f}'
+                values[f'{stage}_ms_max'] = f'{1e3 * max(times):.2f}'
+            values['last_problem'] = self._problem
+            level, message = self._verdict(state, age)
+            self._times.clear()
+            self._reported_at, self._reported_input = now, received
+            self._problem_is_new = False
+        return DiagnosticStatus(
+            level=level,
+            name=name,
+            message=message,
+            hardware_id=values.get('device', ''),
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def _verdict(self, state: str, age: float | None) -> tuple[bytes, str]:
+        if self._failure:
+            return DiagnosticStatus.ERROR, self._failure
+        if self._problem_is_new:
+            return DiagnosticStatus.WARN, self._problem
+        if state != 'active':
+            return DiagnosticStatus.OK, state
+        if self._note:
+            return DiagnosticStatus.OK, self._note
+        if self.expects_input and age is None:
+            return DiagnosticStatus.WARN, 'no input yet'
+        if self.expects_input and age is not None and age > INPUT_TIMEOUT:
+            return DiagnosticStatus.WARN, f'no input for {age:.0f} s'
+        return DiagnosticStatus.OK, 'running'

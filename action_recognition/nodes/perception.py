@@ -1,0 +1,240 @@
+"""Perception: images in, the skeletons of tracked people out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from action_recognition.errors import UserError
+from action_recognition.msg import ActionLabelArray, SkeletonArray
+from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
+from action_recognition.nodes.convert import captions, poses_to_msg, stamp_to_ns
+from action_recognition.nodes.images import BgrImage, Picture, bgr_to_image, to_bgr
+from action_recognition.nodes.markers import skeleton_markers
+from action_recognition.nodes.settings import Setting
+from action_recognition.nodes.worker import Worker
+from action_recognition.pose.decode import DecoderConfig
+from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
+from action_recognition.skeleton import NUM_JOINTS, Poses
+from action_recognition.tracking.tracker import Tracker, TrackerConfig
+from action_recognition.visualization.overlay import Caption, draw_people
+
+ESTIMATOR = EstimatorConfig()
+DECODER = DecoderConfig()
+TRACKER = TrackerConfig()
+
+EstimatorFactory = Callable[[str, str, EstimatorConfig], PoseEstimator]
+
+
+class PerceptionNode(StageNode):
+    """Subscribes `image`, publishes `skeletons`; `annotated` and `markers` where wanted.
+
+    The network runs in a thread of its own on the latest image. Every image is counted once:
+    received = processed + repeated + dropped + rejected + errors.
+    """
+
+    NAME = 'perception'
+    SETTINGS = (
+        Setting('image_transport', 'raw', 'How images come.', choices=TRANSPORTS),
+        Setting('model', 'pose', 'Name of pose weights, or the path of a .safetensors file.'),
+        Setting(
+            'device', 'auto', "Where to compute: 'auto' (a GPU if there is one), 'cpu', 'cuda'."
+        ),
+        Setting(
+            'input_size',
+            ESTIMATOR.input_size,
+            'Images are scaled to about this squared in area: larger sees smaller people, slower.',
+            64,
+            1024,
+        ),
+        Setting(
+            'stages', ESTIMATOR.stages, 'Stages of the network to run; 0: all trained ones.', 0, 6
+        ),
+        Setting(
+            'decoder.joint_threshold', DECODER.joint_threshold, 'Least score of a joint.', 0, 1
+        ),
+        Setting('decoder.limb_threshold', DECODER.limb_threshold, 'Least score of a limb.', 0, 1),
+        Setting(
+            'decoder.min_joints', DECODER.min_joints, 'Least joints of a person.', 1, NUM_JOINTS
+        ),
+        Setting(
+            'decoder.min_score', DECODER.min_score, 'Least mean score of the joints found.', 0, 1
+        ),
+        Setting('decoder.max_people', DECODER.max_people, 'Most people in an image.', 1, 64),
+        Setting(
+            'tracker.high_score',
+            TRACKER.high_score,
+            'Mean score over all joints from which a person may begin a track.',
+            0,
+            1,
+            live=True,
+        ),
+        Setting(
+            'tracker.low_score',
+            TRACKER.low_score,
+            'Mean score over all joints from which a person may prolong a track.',
+            0,
+            1,
+            live=True,
+        ),
+        Setting(
+            'tracker.match_similarity',
+            TRACKER.match_similarity,
+            'Least likeness (OKS) of a person to the prediction of a track.',
+            0.01,
+            1,
+            live=True,
+        ),
+        Setting(
+            'tracker.duplicate_similarity',
+            TRACKER.duplicate_similarity,
+            'Likeness (OKS) above which two poses of one image are the same person.',
+            0.01,
+            1,
+            live=True,
+        ),
+        Setting(
+            'tracker.confirmations',
+            TRACKER.confirmations,
+            'Images in a row in which a newcomer must be seen to get an id.',
+            1,
+            100,
+            live=True,
+        ),
+        Setting(
+            'tracker.max_lost',
+            TRACKER.max_lost,
+            'Seconds without sight after which a track ends.',
+            0,
+            60,
+            live=True,
+        ),
+    )
+
+    def __init__(
+        self, *, estimator_factory: EstimatorFactory = create_estimator, **node_options: Any
+    ) -> None:
+        super().__init__(**node_options)
+        #: Receivers of every result in this process, called in the thread of the network.
+        self.receivers: list[Callable[[Header, Poses], None]] = []
+        #: Whether images come from the topic; the pipeline hands them over in memory instead.
+        self.subscribes = True
+        self.health.expects_input = True
+        self._estimator_factory = estimator_factory
+        self._estimator: PoseEstimator | None = None
+        self._worker: Worker[Image | CompressedImage | Picture] | None = None
+        self._captions: dict[int, Caption] = {}
+
+    def configure(self) -> None:
+        self._skeletons = self.advertise(SkeletonArray, 'skeletons', result_qos())
+        self._annotated = self.advertise(Image, 'annotated', image_qos())
+        self._markers = self.advertise(MarkerArray, 'markers', result_qos())
+
+    def start(self) -> None:
+        decoder = DecoderConfig(**self._group('decoder', DecoderConfig, {}))
+        config = EstimatorConfig(self.value('input_size'), self.value('stages'), decoder)
+        self._tracker = Tracker(self._tracker_config({}))
+        self._last: tuple[int, Header, Poses] | None = None
+        self._captions = {}
+        estimator = self._estimator_factory(self.value('model'), self.value('device'), config)
+        self._estimator = estimator
+        self.health.fact('model', estimator.name)
+        self.health.fact('device', estimator.device)
+        self._worker = Worker('perception', lambda item: self.attempt(partial(self._process, item)))
+        self.subscribe(ActionLabelArray, 'actions', self._on_actions, result_qos())
+        if self.subscribes:
+            self.subscribe_images('image', self.value('image_transport'), self._worker)
+        self.get_logger().info(f'{estimator.name} runs on {estimator.device}')
+
+    def stop(self) -> None:
+        if self._worker:
+            self.health.count('dropped', self._worker.stop())
+            self._worker = None
+        if self._estimator:
+            self._estimator.close()
+            self._estimator = None
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        self._tracker.config = self._tracker_config(changes)
+
+    def accept(self, picture: Picture) -> None:
+        """Take an image from a stage in this process, as if it had come by the topic."""
+        worker = self._worker
+        if worker:
+            self.health.received()
+            self.health.count('dropped', worker.offer(picture))
+
+    def _tracker_config(self, changes: Mapping[str, Any]) -> TrackerConfig:
+        try:
+            return TrackerConfig(**self._group('tracker', TrackerConfig, changes))
+        except ValueError as error:
+            raise UserError(f'parameters tracker.*: {error}') from error
+
+    def _group(self, prefix: str, kind: type, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the parameters of one group by the fields of their dataclass."""
+        names = {field.name: f'{prefix}.{field.name}' for field in fields(kind)}
+        return {
+            field: changes.get(name, self.value(name))
+            for field, name in names.items()
+            if self.has_parameter(name)
+        }
+
+    def _process(self, item: Image | CompressedImage | Picture) -> None:
+        header = item.header
+        stamp = stamp_to_ns(header.stamp)
+        if self._last and stamp == self._last[0]:
+            # A second look at the same moment tells nothing new. Either the sender missed the
+            # answer, or its driver does not stamp images.
+            self.health.count('repeated')
+            self.warn(
+                'repeated',
+                f'an image came with the stamp of the one before ({stamp} ns) and gets the same '
+                'answer; if this goes on, the camera driver must stamp its images',
+            )
+            self._publish(*self._last[1:])
+            return
+        with self.health.timed('convert'):
+            image = to_bgr(item)
+        assert self._estimator
+        with self.health.timed('pose'):
+            found = self._estimator.estimate(image, stamp)
+        with self.health.timed('track'):
+            poses = self._tracker.update(found)
+        self._last = stamp, header, poses
+        self._publish(header, poses)
+        self.health.count('processed')
+        self.health.count('people', len(poses))
+        self._draw(header, image, poses)
+
+    def _publish(self, header: Header, poses: Poses) -> None:
+        with self.health.timed('publish'):
+            self._skeletons.publish(poses_to_msg(poses, header))
+        for receive in self.receivers:
+            receive(header, poses)
+
+    def _draw(self, header: Header, image: BgrImage, poses: Poses) -> None:
+        if self._markers.get_subscription_count():
+            self._markers.publish(skeleton_markers(poses, header))
+        if self._annotated.get_subscription_count():
+            with self.health.timed('draw'):
+                picture = draw_people(image, poses, self._captions)
+                self._annotated.publish(bgr_to_image(picture, header))
+
+    def _on_actions(self, message: ActionLabelArray) -> None:
+        self._captions = captions(message)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it is interrupted."""
+    return run(lambda: [PerceptionNode()], args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

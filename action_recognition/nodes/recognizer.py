@@ -1,0 +1,209 @@
+"""Recognizer: skeletons in, one stable action label per tracked person out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any, Protocol
+
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
+from action_recognition.nodes.common import StageNode, latched_qos, result_qos, run
+from action_recognition.nodes.convert import (
+    captions,
+    estimates_to_msg,
+    labels_to_msg,
+    msg_to_poses,
+    stamp_to_ns,
+)
+from action_recognition.nodes.markers import label_markers
+from action_recognition.nodes.settings import Setting
+from action_recognition.recognition.labels import ActionEstimate, LabelConfig
+from action_recognition.recognition.stream import FORGET_AFTER, StreamingRecognizer
+from action_recognition.skeleton import NUM_JOINTS, Poses
+
+LABELS = LabelConfig()
+
+
+class Recognizer(Protocol):
+    """What the node needs of `StreamingRecognizer`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+
+    def update(self, poses: Poses) -> list[ActionEstimate]:
+        """Labels of the people of one image."""
+
+    def configure(self, config: LabelConfig, forget_after: float) -> None:
+        """Take over other thresholds, for people known and to come."""
+
+
+RecognizerFactory = Callable[..., Recognizer]
+
+
+class RecognizerNode(StageNode):
+    """Subscribes `skeletons`, publishes `actions` for each, the latched `labels`, `markers`.
+
+    A step takes well under a millisecond, so it runs in the executor. Every message is counted
+    once: received = processed + repeated + rejected + errors.
+    """
+
+    NAME = 'recognizer'
+    SETTINGS = (
+        Setting(
+            'model', 'online_union32', 'Name of action weights, or the path of a .safetensors file.'
+        ),
+        Setting(
+            'device', 'cpu', "Where to compute: 'cpu', 'auto' (a GPU if there is one), 'cuda'."
+        ),
+        Setting(
+            'labels.enter',
+            LABELS.enter,
+            'A guess is confirmed once its probability was at least this for labels.dwell.',
+            0,
+            1,
+            live=True,
+        ),
+        Setting(
+            'labels.exit',
+            LABELS.exit,
+            'A confirmed label is lost once its probability was below this for labels.dwell.',
+            0,
+            1,
+            live=True,
+        ),
+        Setting('labels.dwell', LABELS.dwell, 'Seconds of stamp time.', 0, 60, live=True),
+        Setting(
+            'labels.unknown_below',
+            LABELS.unknown_below,
+            'A guess with a lower probability is unknown.',
+            0,
+            1,
+            live=True,
+        ),
+        Setting(
+            'labels.min_joints',
+            LABELS.min_joints,
+            'With fewer visible joints the answer is unknown.',
+            0,
+            NUM_JOINTS,
+            live=True,
+        ),
+        Setting(
+            'forget_after',
+            FORGET_AFTER,
+            'Seconds without sight after which a person is forgotten and their label ends.',
+            0.01,
+            600,
+            live=True,
+        ),
+    )
+
+    def __init__(
+        self,
+        *,
+        recognizer_factory: RecognizerFactory = StreamingRecognizer.from_weights,
+        **node_options: Any,
+    ) -> None:
+        super().__init__(**node_options)
+        #: Receivers of the stamp (ns) of every result in this process.
+        self.receivers: list[Callable[[int], None]] = []
+        #: Whether skeletons come from the topic; the pipeline hands them over in memory instead.
+        self.subscribes = True
+        self.health.expects_input = True
+        self._factory = recognizer_factory
+        self._recognizer: Recognizer | None = None
+        self._busy = threading.Lock()  # results of the pipeline come from another thread
+
+    def configure(self) -> None:
+        self._actions = self.advertise(ActionLabelArray, 'actions', result_qos())
+        self._markers = self.advertise(MarkerArray, 'markers', result_qos())
+        self._labels = self.advertise(LabelInfo, 'labels', latched_qos())
+
+    def start(self) -> None:
+        recognizer = self._factory(self.value('model'), self.value('device'))
+        config = self._label_config({})
+        recognizer.configure(config, self.value('forget_after'))
+        self.health.fact('model', self.value('model'))
+        self.health.fact('device', recognizer.device)
+        with self._busy:
+            self._recognizer = recognizer
+            self._last: ActionLabelArray | None = None
+        self._announce(config)
+        if self.subscribes:
+            self.subscribe(SkeletonArray, 'skeletons', self._on_skeletons, result_qos())
+        self.get_logger().info(
+            f'{self.value("model")} knows {len(recognizer.labels)} actions, on {recognizer.device}'
+        )
+
+    def stop(self) -> None:
+        with self._busy:
+            self._recognizer = None
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        config = self._label_config(changes)
+        with self._busy:
+            if self._recognizer:
+                forget_after = changes.get('forget_after', self.value('forget_after'))
+                self._recognizer.configure(config, forget_after)
+                self._announce(config)
+
+    def accept(self, header: Header, poses: Poses) -> None:
+        """Take the people of an image from a stage in this process."""
+        self.health.received()
+        self.attempt(partial(self._process, header, poses))
+
+    def _on_skeletons(self, message: SkeletonArray) -> None:
+        self.health.received()
+        self.attempt(lambda: self._process(message.header, msg_to_poses(message)))
+
+    def _label_config(self, changes: Mapping[str, Any]) -> LabelConfig:
+        names = {field.name: f'labels.{field.name}' for field in fields(LabelConfig)}
+        return LabelConfig(
+            **{field: changes.get(name, self.value(name)) for field, name in names.items()}
+        )
+
+    def _announce(self, config: LabelConfig) -> None:
+        assert self._recognizer
+        now = self.get_clock().now().to_msg()
+        self._labels.publish(labels_to_msg(self._recognizer.labels, config.enter, now))
+
+    def _process(self, header: Header, poses: Poses) -> None:
+        with self._busy:
+            if self._recognizer is None:
+                return
+            if self._last and header.stamp == self._last.header.stamp:
+                self.health.count('repeated')
+                self._actions.publish(self._last)
+            else:
+                if self._last and poses.stamp < stamp_to_ns(self._last.header.stamp):
+                    self.health.count('resets')
+                    self.warn('reset', 'the clock jumped backwards: everybody is forgotten')
+                with self.health.timed('recognize'):
+                    estimates = self._recognizer.update(poses)
+                self._last = estimates_to_msg(estimates, header)
+                self._actions.publish(self._last)
+                self.health.count('processed')
+                if self._markers.get_subscription_count():
+                    self._markers.publish(label_markers(poses, captions(self._last), header))
+        for receive in self.receivers:
+            receive(poses.stamp)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it is interrupted."""
+    return run(lambda: [RecognizerNode()], args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Parameters of a node as a table: declared, described, range-checked and documented from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter.
+
+    Attributes:
+        name: of the parameter.
+        default: its value, which also fixes its type.
+        description: one line with the unit.
+        low, high: inclusive range of a number.
+        choices: allowed values of a string; empty: any.
+        live: may be changed while the node is active. Others are read on activation, so they can
+            be changed in every other state.
+    """
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    low: float = 0
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows, and the range rclpy enforces."""
+        constraints = [] if self.live else ['cannot be changed while the node is active']
+        if self.choices:
+            constraints.insert(0, f'one of: {", ".join(self.choices)}')
+        descriptor = ParameterDescriptor(
+            description=self.description, additional_constraints='; '.join(constraints)
+        )
+        if self.high is not None and isinstance(self.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
+            ]
+        elif self.high is not None:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+            ]
+        return descriptor
+
+    def fault(self, value: Any) -> str:
+        """Why the value is refused, or an empty string. rclpy checks type and range before."""
+        if self.choices and value not in self.choices:
+            return f'parameter {self.name} must be one of {", ".join(self.choices)}, not {value!r}'
+        return ''
+
+
+def declare(node: Node, settings: Sequence[Setting]) -> None:
+    """Declare the parameters of a node.
+
+    Raises:
+        rclpy.exceptions.ParameterException: a value given at start has another type or lies
+            outside the range.
+    """
+    node.declare_parameters('', [(s.name, s.default, s.descriptor()) for s in settings])

@@ -1,0 +1,54 @@
+"""One thread, one item at a time, and only the latest item waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar('T')
+
+
+class Worker(Generic[T]):
+    """Runs `work` on the items offered, outside the executor.
+
+    While one item is being worked on a newer one waits; a still newer one replaces it. So the
+    result is never older than one turn of work, however fast items come.
+
+    Args:
+        name: name of the thread.
+        work: called with each item in order; it must not raise.
+    """
+
+    def __init__(self, name: str, work: Callable[[T], object]) -> None:
+        self._work = work
+        self._waiting: list[T] = []
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread.start()
+
+    def offer(self, item: T) -> bool:
+        """Hand over an item; True when it pushed out one that was still waiting."""
+        with self._changed:
+            replaced = bool(self._waiting)
+            self._waiting = [item]
+            self._changed.notify()
+        return replaced
+
+    def stop(self) -> int:
+        """Finish the item in hand, end the thread, and say how many items were left waiting."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+        return len(self._waiting)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    return
+                item = self._waiting.pop()
+            self._work(item)
