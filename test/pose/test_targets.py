@@ -10,6 +10,7 @@ from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import (
     ELSEWHERE,
     LIMB_WIDTH,
+    PEAK_WEIGHT,
     SIGMA,
     encode,
     loss,
@@ -84,10 +85,13 @@ def test_affinity_fields_are_the_mean_unit_vector_of_the_limbs_through_a_cell(pe
     np.testing.assert_allclose(fields, want, atol=1e-5)
 
 
-def test_weight_is_full_near_the_person_and_small_elsewhere(person):
-    weight = encode_people(person).joint_weight[0]
-    assert (weight[:, 12, 6] == 1).all()
-    assert (weight[:, 2, 26] == torch.tensor(ELSEWHERE)).all()
+def test_weight_is_full_near_the_person_small_elsewhere_and_greatest_at_the_peak(person):
+    targets = encode_people(person)
+    weight = targets.joint_weight[0]
+    peak = 1 + PEAK_WEIGHT * targets.joints[0]
+    torch.testing.assert_close(weight[:, 12, 6], peak[:, 12, 6])
+    torch.testing.assert_close(weight[:, 2, 26], ELSEWHERE * peak[:, 2, 26])
+    assert weight[Joint.NECK, 5, 6] > 4  # the neck is at (50, 40), in cell (5, 6)
 
 
 def test_unlabelled_joint_has_no_weight_near_its_person_in_its_own_maps(person):
@@ -95,7 +99,7 @@ def test_unlabelled_joint_has_no_weight_near_its_person_in_its_own_maps(person):
     targets = encode_people(person)
     near = (12, 6)
     assert targets.joint_weight[0, Joint.RIGHT_WRIST][near] == 0
-    assert targets.joint_weight[0, Joint.RIGHT_ELBOW][near] == 1
+    assert targets.joint_weight[0, Joint.RIGHT_ELBOW][near] >= 1
     forearm = LIMBS.index((Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST))
     assert (targets.limb_weight[0, 2 * forearm : 2 * forearm + 2, 12, 6] == 0).all()
     assert not targets.joints[0, Joint.RIGHT_WRIST].any()
@@ -107,7 +111,7 @@ def test_labelled_joint_counts_where_another_persons_is_missing(person):
     other[Joint.RIGHT_WRIST] = np.nan
     weight = encode_people(person, other).joint_weight[0, Joint.RIGHT_WRIST]
     x, y = person[Joint.RIGHT_WRIST]
-    assert weight[round((y - 3.5) / 8), round((x - 3.5) / 8)] == 1
+    assert weight[round((y - 3.5) / 8), round((x - 3.5) / 8)] > 1
     assert weight[8, 8] == 0
 
 
