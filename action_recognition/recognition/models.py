@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from action_recognition import weights
+from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.recognition.attention import (
     AttentionState,
@@ -275,10 +276,7 @@ def load_recognizer(
         UserError: no such weights or device, weights of another kind or for other features, or a
             number of labels that is not the number of outputs.
     """
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if device.startswith('cuda') and not torch.cuda.is_available():
-        raise UserError(f'device {device} was asked for, but torch finds no GPU: use device cpu')
+    target = resolve_device(device)
     path = weights.find(name)
     header, state = weights.load(path, 'action')
     outputs = len(state.get('classifier.bias', ()))
@@ -293,4 +291,4 @@ def load_recognizer(
             f'version computes {needed}: train it again'
         )
     weights.restore(model, state, path)
-    return header, model.to(device).eval()
+    return header, model.to(target).eval()

@@ -186,5 +186,5 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, header, messa
 @pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
 def test_an_absent_gpu_is_refused(tmp_path):
     save(tmp_path / 'w.safetensors', trained_online())
-    with pytest.raises(UserError, match='no GPU'):
+    with pytest.raises(UserError, match='0 GPUs'):
         load_recognizer(str(tmp_path / 'w.safetensors'), device='cuda')
