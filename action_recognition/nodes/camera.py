@@ -46,7 +46,7 @@ class CameraNode(StageNode):
         Setting(
             'source',
             '',
-            'Image, directory of images, video, camera (0 or /dev/video0) or URL; '
+            'Image, directory of images, video, bag, camera (0 or /dev/video0) or URL; '
             f'{TOPIC!r} takes the images of the topic image_in.',
         ),
         Setting('transport', 'raw', 'How image_in comes.', choices=TRANSPORTS),
@@ -60,7 +60,7 @@ class CameraNode(StageNode):
         Setting(
             'frame_id',
             'camera_optical_frame',
-            'Frame of the images (REP-103 optical); those of a topic keep theirs.',
+            'Frame of the images (REP-103 optical); those of a topic or a bag keep theirs.',
         ),
         Setting(
             'stamp',
@@ -72,7 +72,7 @@ class CameraNode(StageNode):
         Setting(
             'start_time',
             -1.0,
-            'Stamp of media time 0 in seconds; -1: the clock when the source opens.',
+            'Stamp of media time 0 in seconds; -1: that of a bag, else the clock when the source opens.',
             -1,
             4e9,
         ),
@@ -151,9 +151,8 @@ class CameraNode(StageNode):
         self.health.expects_input = source.live
         self._lockstep = self.value('lockstep')
         media = {'auto': not source.live, 'clock': False, 'media': True}[self.value('stamp')]
-        start_time = self.value('start_time')
-        now = self.get_clock().now().nanoseconds
-        self._origin = now if start_time < 0 else round(start_time * 1e9)
+        self._origin = self._media_origin(source)
+        self._frame_id = source.frame_id or self.value('frame_id')
         if self._lockstep != OFF and not self.receivers:
             kind = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}[self._lockstep]
             self.subscribe(kind, self._lockstep, self._on_answer, result_qos())
@@ -169,6 +168,12 @@ class CameraNode(StageNode):
         )
         self._player.start()
         self.get_logger().info(f'playing {source.name}')
+
+    def _media_origin(self, source: Source) -> int:
+        """Stamp in ns of the first frame under media time."""
+        if (start_time := self.value('start_time')) >= 0:
+            return round(start_time * 1e9)
+        return self.get_clock().now().nanoseconds if source.start is None else source.start
 
     def _start_relay(self) -> None:
         self.health.fact('source', self.resolve_topic_name('image_in'))
@@ -190,7 +195,7 @@ class CameraNode(StageNode):
     def _deliver(self, media: bool, frame: Frame) -> None:
         now = self.get_clock().now().nanoseconds
         stamp = self._origin + frame.stamp if media else now
-        header = Header(stamp=ns_to_stamp(stamp), frame_id=self.value('frame_id'))
+        header = Header(stamp=ns_to_stamp(stamp), frame_id=self._frame_id)
         self.attempt(partial(self._send, header, frame.image))
 
     def _pass_on(self, message: Image | CompressedImage) -> None:

@@ -283,7 +283,7 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
     # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch: the second must
     # not cut the teardown short, or threads that were not told to stop keep the process alive.
     try:
-        rclpy.init(args=None if args is None else list(args))
+        _init(args)
         nodes: Sequence[StageNode] = ()
         try:
             nodes = build()
@@ -305,3 +305,10 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def _init(args: Sequence[str] | None) -> None:
+    try:
+        rclpy.init(args=None if args is None else list(args))
+    except RuntimeError as error:  # rclpy's own errors, whose classes are private, derive from it
+        raise UserError(str(error).split(', at /')[0]) from error

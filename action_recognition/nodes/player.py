@@ -104,6 +104,8 @@ class Player:
                 if self.stopping.wait(READY_INTERVAL):
                     return
             self._play()
+        except Exception as error:
+            self._warn(f'{type(error).__name__}: {error} (a fault in this package: please report)')
         finally:
             self._source.close()
         if not self.stopping.is_set():

@@ -208,7 +208,7 @@ class FakeSource:
         self._index += 1
         if index in self._faults:
             raise UserError(f'frame {index} is damaged')
-        image = np.full((48, 64, 3), 20 + 7 * index, np.uint8)
+        image = np.full((48, 64, 3), 20 + 7 * index % 200, np.uint8)
         return Frame(image, round(index * 1e9 / self.fps), index)
 
     def close(self) -> None:

@@ -105,6 +105,15 @@ def test_a_loop_of_nothing_ends(make_source):
     assert played.frames == []
 
 
+def test_a_fault_in_a_source_ends_it(make_source):
+    source = make_source()
+    source.read = lambda: 1 / 0
+    played = Played(source, FAST)
+    assert played.ended.wait(30)
+    assert source.closed
+    assert 'ZeroDivisionError' in played.warnings[0]
+
+
 def test_truncated_file(make_source):
     source = make_source(frames=1)
     source.truncated = True

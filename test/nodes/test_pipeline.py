@@ -1,0 +1,126 @@
+"""All stages together: composed and separate give the same results, and every frame counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from action_recognition.msg import ActionLabelArray, SkeletonArray
+from action_recognition.nodes.camera import CameraNode
+from action_recognition.nodes.common import image_qos, result_qos
+from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
+from action_recognition.nodes.images import bgr_to_image
+from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.pipeline import connect
+from action_recognition.nodes.recognizer import RecognizerNode
+
+FRAMES = 12
+
+
+@pytest.fixture
+def play(graph, estimator, recognizer, make_source):
+    """Plays a source through the three nodes under a namespace; returns them and what came out."""
+
+    def play(namespace, composed, source=None, **parameters):
+        options = {'namespace': namespace, 'active': False}
+        camera = graph.node(
+            CameraNode,
+            opener=lambda spec, fps: source or make_source(frames=FRAMES, fps=25),
+            parameters={'source': 'fake', 'start_time': 100.0} | parameters,
+            **options,
+        )
+        perception = graph.node(
+            PerceptionNode, estimator_factory=lambda *args: type(estimator)(), **options
+        )
+        recogniser = graph.node(
+            RecognizerNode, recognizer_factory=lambda *args: type(recognizer)(), **options
+        )
+        if composed:
+            connect(camera, perception, recogniser)
+        nodes = camera, perception, recogniser
+        for node in nodes:
+            node.trigger_configure()
+        skeletons = graph.collect(SkeletonArray, f'{namespace}/skeletons', result_qos())
+        actions = graph.collect(ActionLabelArray, f'{namespace}/actions', result_qos())
+        for node in reversed(nodes):
+            node.trigger_activate()
+        return nodes, skeletons, actions
+
+    return play
+
+
+def is_finished(camera):
+    return camera.health.report('', 'active').message == 'finished'
+
+
+@pytest.mark.parametrize('lockstep', ['skeletons', 'actions'])
+def test_composed_equals_separate(graph, play, lockstep):
+    results = {}
+    for composed in (False, True):
+        namespace = '/composed' if composed else '/separate'
+        nodes, skeletons, actions = play(
+            namespace, composed, lockstep=lockstep, lockstep_timeout=600.0
+        )
+        camera, perception, recogniser = nodes
+        graph.until(lambda skeletons=skeletons: len(skeletons) == FRAMES)
+        graph.until(lambda actions=actions: len(actions) == FRAMES)
+        graph.until(lambda camera=camera: is_finished(camera))
+        assert perception.health.counted('processed') == FRAMES
+        assert recogniser.health.counted('processed') == FRAMES
+        assert graph.peer.count_subscribers(f'{namespace}/image') == (0 if composed else 1)
+        results[composed] = skeletons, actions
+    assert results[True] == results[False]
+    skeletons, actions = results[True]
+    assert [stamp_to_ns(m.header.stamp) for m in skeletons] == [
+        100_000_000_000 + 40_000_000 * i for i in range(FRAMES)
+    ]
+    assert len({m.skeletons[0].joints[0].x for m in skeletons}) == FRAMES
+    assert [m.header for m in actions] == [m.header for m in skeletons]
+    assert actions[-1].actions[0].confidence == pytest.approx(FRAMES / (FRAMES + 1))
+
+
+def test_a_live_source_is_accounted_for(graph, play, make_source):
+    source = make_source(frames=50, fps=1000)
+    source.live = True
+    (camera, perception, recogniser), skeletons, _ = play('/live', True, source=source)
+    graph.until(lambda: is_finished(camera))
+
+    def settled():
+        count = perception.health.counted
+        return count('processed') + count('dropped') == count('received')
+
+    graph.until(settled)
+    graph.until(lambda: len(skeletons) == perception.health.counted('processed'))
+    assert camera.health.counted('published') == perception.health.counted('received') == 50
+    assert recogniser.health.counted('processed') == perception.health.counted('processed')
+
+
+def test_composed_publishes_images_for_those_who_look(graph, play):
+    (camera, *_), _, _ = play('/watched', True, lockstep='actions')
+    images = graph.collect(Image, '/watched/image', image_qos())
+    camera.trigger_deactivate()
+    camera.trigger_activate()
+    graph.until(lambda: images)
+
+
+def test_without_a_camera_images_come_from_the_topic(graph, estimator, recognizer):
+    perception = graph.node(
+        PerceptionNode, active=False, estimator_factory=lambda *args: estimator
+    )
+    recogniser = graph.node(
+        RecognizerNode, active=False, recognizer_factory=lambda *args: recognizer
+    )
+    connect(None, perception, recogniser)
+    assert recogniser.autostart() and perception.autostart()
+    actions = graph.collect(ActionLabelArray, 'actions', result_qos())
+    send = graph.publisher(Image, 'image', image_qos())
+    header = Header(stamp=ns_to_stamp(5), frame_id='eye')
+    send.publish(bgr_to_image(np.full((48, 64, 3), 90, np.uint8), header))
+    graph.until(lambda: actions)
+    assert actions[0].header == header
+    assert graph.peer.count_subscribers('skeletons') == 0
