@@ -212,9 +212,8 @@ def check_weights() -> Iterator[Check]:
         sha256 = weights.digest(path)
         yield Check(f'weights {name}', OK, f'{header.kind}{classes}, sha256 {sha256}')
     for kind in sorted(set(weights.KINDS) - kinds):
-        places = ' or '.join(str(folder / 'models') for folder in resources.folders())
         fix = f'install the package again, or: action-recognition train {kind}'
-        yield Check(f'weights ({kind})', MISSING, f'none in {places}', fix)
+        yield Check(f'weights ({kind})', MISSING, 'none installed', fix)
 
 
 def check_transport() -> Iterator[Check]:

@@ -111,7 +111,8 @@ def test_run_hands_ros_arguments_to_the_node(monkeypatch, tmp_path):
     received = []
     node = SimpleNamespace(main=lambda args: received.extend(args) or 3)
     monkeypatch.setitem(sys.modules, 'action_recognition.nodes.camera', node)
-    monkeypatch.setattr(os, 'environ', {'HOME': '/home/user'})
+    environment = {'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', '')}
+    monkeypatch.setattr(os, 'environ', environment.copy())
     params = tmp_path / 'params.yaml'
     params.touch()
     argv = ['--params-file', str(params), '-p', 'rate:=10.0', '-p', 'source:=a.mp4']
@@ -123,4 +124,4 @@ def test_run_hands_ros_arguments_to_the_node(monkeypatch, tmp_path):
         *('-p', 'rate:=10.0', '-p', 'source:=a.mp4'),
         *('-r', 'image:=/front/image', '-r', '__ns:=/front'),
     ]
-    assert os.environ == {'HOME': '/home/user', **fastdds.variables({})}
+    assert os.environ == environment | fastdds.variables({})
