@@ -70,10 +70,12 @@ class Source(ABC):
         length: how many frames it declares, None where unknown.
         live: True when frames come at their own pace and cannot be read again.
         start: stamp of the first frame in ns where the recording has a clock of its own (a bag).
+        frame_id: ROS frame of the images where the recording names one (a bag), else ''.
     """
 
     live = False
     start: int | None = None
+    frame_id = ''
 
     def __init__(self, name: str, fps: float, size: tuple[int, int], length: int | None) -> None:
         self.name = name

@@ -72,7 +72,7 @@ class CameraNode(StageNode):
         Setting(
             'start_time',
             -1.0,
-            'Stamp of media time 0 in seconds; -1: that of a bag, else the clock when the source opens.',
+            'Stamp of media time 0 in seconds; -1: that of the bag, or the clock at the start.',
             -1,
             4e9,
         ),

@@ -192,6 +192,8 @@ class FakeSource:
     live = False
     name = 'fake source'
     truncated = False
+    start: int | None = None
+    frame_id = ''
 
     def __init__(self, frames: int = 3, fps: float = 30.0, faults: tuple[int, ...] = ()) -> None:
         self.fps, self.length, self.size = fps, frames, (64, 48)

@@ -41,6 +41,17 @@ def test_a_file_arrives_whole_with_media_stamps(graph, make_source):
     assert node.health.counted('received') == node.health.counted('published') == 4
 
 
+def test_a_bag_keeps_its_stamps_and_its_frame(graph, make_source):
+    source = make_source(frames=2, fps=20)
+    source.start, source.frame_id = 1_700_000_000_123_456_789, 'robot_eye'
+    graph.node(CameraNode, opener=opens(source), parameters=MEDIA | {'start_time': -1.0})
+    images = graph.collect(Image, 'image', image_qos())
+    graph.until(lambda: len(images) == 2)
+    stamps = [stamp_to_ns(image.header.stamp) for image in images]
+    assert stamps == [1_700_000_000_123_456_789, 1_700_000_000_173_456_789]
+    assert {image.header.frame_id for image in images} == {'robot_eye'}
+
+
 def test_live_sources_are_stamped_by_the_clock(graph, make_source):
     source = make_source(frames=2)
     source.live = True
