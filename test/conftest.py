@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: ROS domains whose ports stay below those that Linux gives out, and a port to claim each by.
+ROS_DOMAINS = range(1, 101)
+CLAIM_PORT = 22_000
+
+# Read when rclpy and the messages are imported.
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 
 
 @pytest.fixture(scope='session')
@@ -17,3 +27,17 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f'no data sets at {root} (set ACTION_RECOGNITION_DATA)')
     return root
+
+
+@pytest.fixture
+def domain_id() -> Iterator[int]:
+    """A ROS domain of our own, also with several test runs on one machine."""
+    for domain in ROS_DOMAINS:
+        with socket.socket() as claim:
+            try:
+                claim.bind(('127.0.0.1', CLAIM_PORT + domain))
+            except OSError:
+                continue
+            yield domain
+            return
+    pytest.fail('no ROS domain is free')

@@ -48,6 +48,7 @@ class CameraNode(StageNode):
             '',
             'Image, directory of images, video, bag, camera (0 or /dev/video0) or URL; '
             f'{TOPIC!r} takes the images of the topic image_in.',
+            lenient=True,
         ),
         Setting('transport', 'raw', 'How image_in comes.', choices=TRANSPORTS),
         Setting(

@@ -89,7 +89,7 @@ class StageNode(LifecycleNode):
         self._settings = {setting.name: setting for setting in (AUTOSTART, *self.SETTINGS)}
         declare(self, tuple(self._settings.values()))
         for setting in self._settings.values():
-            if fault := setting.fault(self.value(setting.name)):
+            if fault := setting.fault(self.get_parameter(setting.name).value):
                 raise UserError(f'{self.NAME}: {fault}')
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
@@ -113,7 +113,8 @@ class StageNode(LifecycleNode):
 
     def value(self, name: str) -> Any:
         """Value of a parameter."""
-        return self.get_parameter(name).value
+        value = self.get_parameter(name).value
+        return str(value) if self._settings[name].lenient else value
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
         """A publisher that lives until cleanup and publishes only while the node is active."""
@@ -194,6 +195,7 @@ class StageNode(LifecycleNode):
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
         self.is_active = True
+        self.get_logger().info('active')
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -22,6 +22,7 @@ class Setting:
         choices: allowed values of a string; empty: any.
         live: may be changed while the node is active. Others are read on activation, so they can
             be changed in every other state.
+        lenient: a number given for a text is taken as its digits: YAML reads camera 0 as one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    lenient: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows, and the range rclpy enforces."""
@@ -38,7 +40,9 @@ class Setting:
         if self.choices:
             constraints.insert(0, f'one of: {", ".join(self.choices)}')
         descriptor = ParameterDescriptor(
-            description=self.description, additional_constraints='; '.join(constraints)
+            description=self.description,
+            additional_constraints='; '.join(constraints),
+            dynamic_typing=self.lenient,
         )
         if self.high is not None and isinstance(self.default, float):
             descriptor.floating_point_range = [
@@ -54,6 +58,8 @@ class Setting:
         """Why the value is refused, or an empty string. rclpy checks type and range before."""
         if self.choices and value not in self.choices:
             return f'parameter {self.name} must be one of {", ".join(self.choices)}, not {value!r}'
+        if self.lenient and (isinstance(value, bool) or not isinstance(value, (str, int))):
+            return f'parameter {self.name} must be a text, not {value!r}'
         return ''
 
 

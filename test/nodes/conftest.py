@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 
 import numpy as np
 import pytest
@@ -19,27 +14,8 @@ from action_recognition.errors import UserError
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
 
-#: Domains whose ports stay below those that Linux gives out, and a port to claim each by.
-DOMAINS = range(1, 101)
-CLAIM_PORT = 22_000
 #: Seconds in which anything a test waits for has happened, even on a busy machine.
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def domain_id() -> Iterator[int]:
-    """A ROS domain of our own, also with several test runs on one machine."""
-    for domain in DOMAINS:
-        claim = socket.socket()
-        try:
-            claim.bind(('127.0.0.1', CLAIM_PORT + domain))
-        except OSError:
-            claim.close()
-            continue
-        with claim:
-            yield domain
-        return
-    pytest.fail('no ROS domain is free')
 
 
 class Graph:

@@ -166,6 +166,23 @@ def test_a_source_that_cannot_be_opened(graph):
     assert node.health.report('', '').message == "source 'fake' does not exist"
 
 
+@pytest.mark.parametrize(('source', 'opened'), [(0, '0'), ('/dev/video1', '/dev/video1')])
+def test_the_number_of_a_camera_is_a_source(graph, make_source, source, opened):
+    specs = []
+
+    def opener(spec, fps):
+        specs.append(spec)
+        return make_source()
+
+    graph.node(CameraNode, opener=opener, parameters={'source': source})
+    assert specs == [opened]
+
+
+def test_other_types_are_no_source(graph):
+    with pytest.raises(UserError, match='source must be a text, not True'):
+        graph.node(CameraNode, parameters={'source': True})
+
+
 def test_no_source(graph):
     node = graph.node(CameraNode, active=False)
     assert not node.autostart()

@@ -109,9 +109,7 @@ def test_composed_publishes_images_for_those_who_look(graph, play):
 
 
 def test_without_a_camera_images_come_from_the_topic(graph, estimator, recognizer):
-    perception = graph.node(
-        PerceptionNode, active=False, estimator_factory=lambda *args: estimator
-    )
+    perception = graph.node(PerceptionNode, active=False, estimator_factory=lambda *args: estimator)
     recogniser = graph.node(
         RecognizerNode, active=False, recognizer_factory=lambda *args: recognizer
     )

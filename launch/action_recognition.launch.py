@@ -1,0 +1,184 @@
+"""Camera images to action labels, as three processes or in one.
+
+    ros2 launch action_recognition action_recognition.launch.py source:=0
+    ros2 launch action_recognition action_recognition.launch.py image:=/camera/image_raw
+
+Arguments left empty leave the parameter to `params_file`.
+"""
+
+import os
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from action_recognition import fastdds
+
+PACKAGE = 'action_recognition'
+
+
+def share(*path: str) -> PathJoinSubstitution:
+    """A file this package has installed."""
+    return PathJoinSubstitution([FindPackageShare(PACKAGE), *path])
+
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        'source',
+        default_value='',
+        description='What the camera node plays: image, directory, video, bag, camera (0, '
+        '/dev/video0), URL. Empty: no camera node, images come from the topic `image`.',
+    ),
+    DeclareLaunchArgument(
+        'image', default_value='image', description='Topic of the images of a camera driver.'
+    ),
+    DeclareLaunchArgument(
+        'image_transport', default_value='', description='How they come: raw or compressed.'
+    ),
+    DeclareLaunchArgument(
+        'composed',
+        default_value='false',
+        choices=['true', 'false'],
+        description='All stages in one process, images handed over in memory.',
+    ),
+    DeclareLaunchArgument(
+        'device', default_value='', description='Where the models run: auto, cpu or cuda.'
+    ),
+    DeclareLaunchArgument(
+        'namespace', default_value='', description='Namespace of all nodes and topics.'
+    ),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=share('config', 'action_recognition.yaml'),
+        description='YAML file of parameters of all nodes.',
+    ),
+    DeclareLaunchArgument(
+        'behaviors',
+        default_value='',
+        description='YAML file of behaviour rules. Empty: no behavior node.',
+    ),
+    DeclareLaunchArgument(
+        'lockstep',
+        default_value='',
+        description='The topic (skeletons or actions) that must answer a frame of `source` before '
+        'the next one is sent: nothing is lost, however slow the machine.',
+    ),
+    DeclareLaunchArgument(
+        'max_size', default_value='', description='Longer side of the images of `source`, pixels.'
+    ),
+    DeclareLaunchArgument(
+        'exit_at_end',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Shut everything down when `source` ends.',
+    ),
+    DeclareLaunchArgument(
+        'autostart',
+        default_value='true',
+        choices=['true', 'false'],
+        description='Activate the nodes; false leaves them to a lifecycle manager.',
+    ),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='false', choices=['true', 'false'], description='Use /clock.'
+    ),
+    DeclareLaunchArgument(
+        'rviz', default_value='false', choices=['true', 'false'], description='Start RViz.'
+    ),
+    DeclareLaunchArgument('log_level', default_value='info', description='Of all nodes.'),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, the transport of large images, and the nodes."""
+    transport = fastdds.variables(os.environ)
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            *(SetEnvironmentVariable(name, value) for name, value in transport.items()),
+            OpaqueFunction(function=start_nodes),
+        ]
+    )
+
+
+def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The nodes that these arguments ask for."""
+    source, behaviors = (argument(context, name) for name in ('source', 'behaviors'))
+    remappings = [] if source else [('image', argument(context, 'image'))]
+    at_end = Shutdown(reason='the source has ended') if is_set(context, 'exit_at_end') else None
+    if is_set(context, 'composed'):
+        nodes = [node(context, 'pipeline', remappings=remappings, on_exit=at_end)]
+    else:
+        nodes = [node(context, 'recognizer'), node(context, 'perception', remappings=remappings)]
+        if source:
+            nodes.append(node(context, 'camera', on_exit=at_end))
+    if behaviors:
+        nodes.append(node(context, 'behavior'))
+    if is_set(context, 'rviz'):
+        nodes += rviz(context, own_camera=bool(source))
+    return nodes
+
+
+def node(context: LaunchContext, executable: str, **options: object) -> Node:
+    """A node of this package. It names itself: `pipeline` holds several."""
+    texts = {
+        'source': argument(context, 'source'),
+        'image_transport': argument(context, 'image_transport'),
+        'device': argument(context, 'device'),
+        'rules': argument(context, 'behaviors'),
+        'lockstep': argument(context, 'lockstep'),
+    }
+    overrides = {
+        # Otherwise camera 0 would become a number and `off` a truth value.
+        name: ParameterValue(text, value_type=str)
+        for name, text in texts.items()
+        if text
+    }
+    for flag in ('autostart', 'exit_at_end', 'use_sim_time'):
+        overrides[flag] = is_set(context, flag)
+    if max_size := argument(context, 'max_size'):
+        overrides['max_size'] = int(max_size)
+    return Node(
+        package=PACKAGE,
+        executable=executable,
+        namespace=argument(context, 'namespace'),
+        parameters=[argument(context, 'params_file'), overrides],
+        ros_arguments=['--log-level', argument(context, 'log_level')],
+        output='screen',
+        **options,
+    )
+
+
+def rviz(context: LaunchContext, own_camera: bool) -> list[Node]:
+    """RViz, and for a camera of ours the way from its body (x forward) to its optical frame."""
+    namespace = argument(context, 'namespace')
+    use_sim_time = {'use_sim_time': is_set(context, 'use_sim_time')}
+    view = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=namespace,
+        arguments=['-d', share('config', 'action_recognition.rviz')],
+        parameters=[use_sim_time],
+    )
+    frames = Node(
+        package='tf2_ros',
+        executable='static_transform_publisher',
+        arguments=[
+            *('--roll', '-1.5708', '--yaw', '-1.5708'),
+            *('--frame-id', 'camera_link', '--child-frame-id', 'camera_optical_frame'),
+        ],
+        parameters=[use_sim_time],
+    )
+    return [view, frames] if own_camera else [view]
+
+
+def argument(context: LaunchContext, name: str) -> str:
+    """The value of a launch argument."""
+    return LaunchConfiguration(name).perform(context)
+
+
+def is_set(context: LaunchContext, name: str) -> bool:
+    """The value of a launch argument that is true or false."""
+    return argument(context, name) == 'true'

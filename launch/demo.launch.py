@@ -1,0 +1,60 @@
+"""A clip or a camera through the whole graph, with events of the example behaviours.
+
+    ros2 launch action_recognition demo.launch.py source:=clip.mp4 rviz:=true
+
+A clip plays as fast as this machine follows, without loss, and its end ends the launch. Without
+a source the first camera is used, and without a camera a sample clip, downloaded once. To get
+a video, a table and a report instead of topics, run `action-recognition demo`.
+"""
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+from action_recognition.cli.sample import fetch_sample
+
+PACKAGE = 'action_recognition'
+CAMERA = '/dev/video0'
+#: Handed on to action_recognition.launch.py as they are.
+ARGUMENTS = {
+    'composed': 'false',
+    'device': '',
+    'namespace': '',
+    'behaviors': PathJoinSubstitution([FindPackageShare(PACKAGE), 'config', 'behaviors.yaml']),
+    'max_size': '640',
+    'lockstep': 'actions',
+    'exit_at_end': 'true',
+    'rviz': 'false',
+    'log_level': 'info',
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, then everything else once the source is known."""
+    source = DeclareLaunchArgument(
+        'source', default_value='', description='Video, directory, camera (0), URL or bag.'
+    )
+    declared = [
+        DeclareLaunchArgument(
+            name, default_value=default, description='See action_recognition.launch.py.'
+        )
+        for name, default in ARGUMENTS.items()
+    ]
+    return LaunchDescription([source, *declared, OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The graph on the source asked for, or on what there is."""
+    source = LaunchConfiguration('source').perform(context)
+    if not source:
+        source = CAMERA if Path(CAMERA).exists() else str(fetch_sample())
+    graph = PathJoinSubstitution(
+        [FindPackageShare(PACKAGE), 'launch', 'action_recognition.launch.py']
+    )
+    arguments = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    return [
+        IncludeLaunchDescription(graph, launch_arguments=[('source', source), *arguments.items()])
+    ]

@@ -1,0 +1,71 @@
+"""A rosbag2 recording through the whole graph, on the time of the recording.
+
+    ros2 launch action_recognition replay.launch.py bag:=walk image:=/camera/image_raw
+
+The bag starts once perception is ready and its end ends the launch. It plays on time: images that
+come faster than they are processed are dropped and counted in /diagnostics. To process every
+image, give the bag as `source` of demo.launch.py.
+"""
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE = 'action_recognition'
+#: What perception logs, in any namespace, when it has loaded its model and subscribed.
+READY = b'perception]: active'
+#: Handed on to action_recognition.launch.py as they are.
+ARGUMENTS = {
+    'image': 'image',
+    'image_transport': '',
+    'composed': 'false',
+    'device': '',
+    'behaviors': '',
+    'rviz': 'false',
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The graph on simulated time, then the bag."""
+    bag = DeclareLaunchArgument('bag', description='Directory of the recording.')
+    rate = DeclareLaunchArgument('rate', default_value='1.0', description='Speed of replay.')
+    declared = [
+        DeclareLaunchArgument(
+            name, default_value=default, description='See action_recognition.launch.py.'
+        )
+        for name, default in ARGUMENTS.items()
+    ]
+    graph = IncludeLaunchDescription(
+        PathJoinSubstitution([FindPackageShare(PACKAGE), 'launch', 'action_recognition.launch.py']),
+        launch_arguments=[
+            ('use_sim_time', 'true'),
+            *((name, LaunchConfiguration(name)) for name in ARGUMENTS),
+        ],
+    )
+    play = ExecuteProcess(
+        cmd=[
+            *('ros2', 'bag', 'play', LaunchConfiguration('bag')),
+            *('--clock', '--rate', LaunchConfiguration('rate')),
+        ],
+        output='screen',
+        on_exit=Shutdown(reason='the bag has ended'),
+    )
+    begun = []
+
+    def play_when_ready(event: ProcessIO) -> ExecuteProcess | None:
+        if READY not in event.text or begun:
+            return None
+        begun.append(True)
+        return play
+
+    ready = OnProcessIO(on_stdout=play_when_ready, on_stderr=play_when_ready)
+    return LaunchDescription([bag, rate, *declared, RegisterEventHandler(ready), graph])

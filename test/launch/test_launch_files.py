@@ -1,0 +1,79 @@
+"""Launch files: they compile everywhere; where launch_ros is installed they are described."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).resolve().parents[2] / 'launch'
+FILES = sorted(LAUNCH.glob('*.launch.py'))
+
+
+def test_there_are_three():
+    assert [path.name.partition('.')[0] for path in FILES] == [
+        'action_recognition',
+        'demo',
+        'replay',
+    ]
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
+def test_it_compiles_and_says_how_it_is_used(path):
+    source = path.read_text()
+    compile(source, path, 'exec')
+    assert f'ros2 launch action_recognition {path.name}' in source
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.name.replace('.', '_'), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def describe(monkeypatch):
+    """Runs the main launch file with these arguments; returns its nodes and environment."""
+    launch = pytest.importorskip('launch', reason='launch is not installed')
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    for name in list(os.environ):
+        if name.startswith(('FASTRTPS_', 'FASTDDS_', 'RMW_')):
+            monkeypatch.delenv(name)
+    module = load(LAUNCH / 'action_recognition.launch.py')
+    monkeypatch.setattr(module, 'share', lambda *path: str(LAUNCH.parent.joinpath(*path)))
+
+    def describe(**arguments):
+        context = launch.LaunchContext()
+        for argument in module.ARGUMENTS:
+            if argument.name in arguments:
+                context.launch_configurations[argument.name] = arguments[argument.name]
+            elif argument.name == 'params_file':
+                context.launch_configurations['params_file'] = module.share('config', 'x.yaml')
+            else:
+                argument.visit(context)
+        return {node.node_executable: node for node in module.start_nodes(context)}
+
+    return describe
+
+
+def test_nodes_of_the_arguments(describe):
+    assert set(describe()) == {'perception', 'recognizer'}
+    assert set(describe(source='0')) == {'camera', 'perception', 'recognizer'}
+    assert set(describe(source='0', composed='true')) == {'pipeline'}
+    assert set(describe(composed='true', behaviors='rules.yaml')) == {'pipeline', 'behavior'}
+    assert set(describe(rviz='true')) == {'perception', 'recognizer', 'rviz2'}
+    assert 'static_transform_publisher' in describe(source='0', rviz='true')
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
+def test_every_argument_is_described(path):
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    from launch.actions import DeclareLaunchArgument
+
+    entities = load(path).generate_launch_description().entities
+    arguments = [entity for entity in entities if isinstance(entity, DeclareLaunchArgument)]
+    assert len(arguments) > 5
+    assert all(argument.description for argument in arguments)
