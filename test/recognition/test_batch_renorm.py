@@ -20,15 +20,17 @@ class Reference:
 
     def __init__(self, features: int, momentum: float, epsilon: float) -> None:
         self.mean, self.std = np.zeros(features), np.ones(features)
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.updates = momentum, epsilon, 0
 
     def train(self, x: np.ndarray, r_max: float, d_max: float) -> np.ndarray:
         mean = x.mean(0)
         std = np.sqrt(self.epsilon + ((x - mean) ** 2).mean(0))
         r = np.clip(std / self.std, 1 / r_max, r_max)
         d = np.clip((mean - self.mean) / self.std, -d_max, d_max)
-        self.mean += self.momentum * (mean - self.mean)
-        self.std += self.momentum * (std - self.std)
+        self.updates += 1
+        momentum = max(self.momentum, 1 / self.updates)
+        self.mean += momentum * (mean - self.mean)
+        self.std += momentum * (std - self.std)
         return (x - mean) / std * r + d
 
 

@@ -131,11 +131,11 @@ def test_untracked_and_duplicate_people_are_left_out(make):
 
 def test_paper_model_sees_the_last_two_seconds():
     long, short = recognizer(paper()), recognizer(paper())
-    person = {1: joints(1, 100)}
-    for t in range(100):
-        answer = long.update(poses(person, t, t * FRAME))[0]
-    for t in range(39, 100):
-        expected = short.update(poses(person, t, t * FRAME))[0]
+    person = {1: joints(1, 32)}
+    for t in range(32):
+        answer = long.update(poses(person, t, t * 3 * FRAME))[0]
+    for t in range(11, 32):
+        expected = short.update(poses(person, t, t * 3 * FRAME))[0]
     np.testing.assert_allclose(answer.scores, expected.scores, atol=1e-6)
 
 

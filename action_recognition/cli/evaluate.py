@@ -1,0 +1,56 @@
+"""`action-recognition evaluate`: score trained models on public data sets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from action_recognition.cli.output import print_table, write_json
+
+HELP = 'Score a model on a data set.'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
+    pose = tasks.add_parser('pose', help='PCK@0.2 of a pose estimator')
+    pose.add_argument('--set', required=True, choices=('lspet', 'jhmdb'))
+    pose.add_argument('--model', default='pose', help='name or path of the weights')
+    pose.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    pose.add_argument('--limit', type=int, metavar='N', help='score only N images')
+
+    action = tasks.add_parser('action', help='accuracy, earliness and calibration of a recogniser')
+    action.add_argument('--set', required=True, choices=('penn', 'jhmdb14', 'jhmdb21', 'union32'))
+    action.add_argument('--split', type=int, default=1, choices=(1, 2, 3), help='of JHMDB')
+    action.add_argument(
+        '--joints',
+        choices=('truth', 'teacher', 'best'),
+        help="of JHMDB; best: the teacher's where there are no annotated ones",
+    )
+    action.add_argument('--model', default='online_union32', help='name or path of the weights')
+
+    for task in (pose, action):
+        task.add_argument(
+            '--data', type=Path, required=True, metavar='DIR', help='folder that holds the sets'
+        )
+        task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
+
+
+def run(args: argparse.Namespace) -> None:
+    figures = _pose(args) if args.task == 'pose' else _action(args)
+    print_table(figures)
+    if args.json:
+        write_json(args.json, figures)
+
+
+def _pose(args: argparse.Namespace) -> dict[str, Any]:
+    from action_recognition.evaluation.pose import evaluate
+    from action_recognition.pose.estimator import create_estimator
+
+    return evaluate(args.set, args.data, create_estimator(args.model, args.device), args.limit)
+
+
+def _action(args: argparse.Namespace) -> dict[str, Any]:
+    from action_recognition.evaluation.action import run as evaluate
+
+    return evaluate(args.set, args.data, args.model, args.split, args.joints)

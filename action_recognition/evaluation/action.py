@@ -1,0 +1,227 @@
+"""Accuracy, earliness, calibration and steadiness of a recogniser on labelled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from action_recognition.datasets import jhmdb, penn, union32
+from action_recognition.datasets.clips import SkeletonClip
+from action_recognition.errors import UserError
+from action_recognition.recognition.features import (
+    ONLINE_FEATURES,
+    online_features,
+    paper_features,
+    sample_uniformly,
+)
+from action_recognition.recognition.labels import LabelConfig, LabelFilter
+from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
+from action_recognition.skeleton import FloatArray
+
+FRACTIONS = tuple(round(0.1 * k, 1) for k in range(1, 11))
+SETS = ('penn', 'jhmdb14', 'jhmdb21', 'union32')
+JOINTS = ('truth', 'teacher', 'best')
+
+
+def load_set(
+    name: str, data: Path, part: str, split: int = 1, joints: str | None = None
+) -> list[SkeletonClip]:
+    """Clips of one part of a labelled set, under the set's own labels.
+
+    Args:
+        name: one of `SETS`.
+        data: the folder that holds the sets, as `Penn_Action` and `jhmdb`.
+        split: of JHMDB; the others have one official split.
+        joints: of JHMDB; by default 'truth' for jhmdb14 and 'best' for the others.
+
+    Raises:
+        UserError: the combination does not exist, or the data cannot be read.
+    """
+    if name not in SETS:
+        raise UserError(f'unknown set {name!r}; known: {", ".join(SETS)}')
+    if split != 1 and name in ('penn', 'union32'):
+        raise UserError(f'{name} has one official split only: leave out --split or give 1')
+    if joints not in (None, 'truth') and name == 'penn':
+        raise UserError('penn has annotated joints only: leave out --joints or give truth')
+    clips: list[SkeletonClip] = []
+    if name != 'penn':
+        default = 'truth' if name == 'jhmdb14' else 'best'
+        clips += jhmdb.load_jhmdb(data / 'jhmdb', split, part, joints or default)
+        if name == 'jhmdb14':
+            clips = [clip for clip in clips if clip.label in jhmdb.TRUTH_CLASSES]
+    if name in ('penn', 'union32'):
+        clips += penn.load_penn(data / 'Penn_Action', part)
+    return relabel(clips, union32.LABELS) if name == 'union32' else clips
+
+
+def relabel(clips: Sequence[SkeletonClip], labels: Sequence[str]) -> list[SkeletonClip]:
+    """The clips under labels of a model: their own, else those of the 32-class task.
+
+    Raises:
+        UserError: the model knows neither.
+    """
+    out, unknown = [], set()
+    for clip in clips:
+        label = clip.label
+        if label not in labels:
+            label = union32.CANONICAL.get(label, label)
+        if label not in labels:
+            unknown.add(label)
+        out.append(replace(clip, label=label))
+    if unknown:
+        raise UserError(f'the model does not know {", ".join(sorted(unknown))}')
+    return out
+
+
+@torch.inference_mode()
+def clip_logits(
+    model: PaperRecognizer | OnlineRecognizer,
+    clips: Sequence[SkeletonClip],
+    asked: Sequence[float] = FRACTIONS,
+    batch: int = 64,
+) -> list[FloatArray]:
+    """What a model says after each frame of each clip, having seen the frames up to it.
+
+    The online model answers at every frame. The paper's model would work through its 60 steps
+    for each answer, so it is asked only when these fractions of a clip have passed, about the
+    beginning of the clip sampled to 60 frames; an answer stands until the next, and the first
+    one also for the frames before it.
+
+    Returns:
+        One (T, classes) array of logits per clip.
+    """
+    device = model.classifier.weight.device
+    if isinstance(model, PaperRecognizer):
+        beginnings = [
+            clip_beginning(clip, observed(len(clip), fraction))
+            for clip in clips
+            for fraction in asked
+        ]
+        parts = torch.from_numpy(np.stack(beginnings)).to(device).split(4 * batch)
+        answers = torch.cat([model(part) for part in parts]).cpu().numpy()
+        out = []
+        for clip, answer in zip(clips, answers.reshape(len(clips), len(asked), -1), strict=True):
+            frames = [observed(len(clip), fraction) for fraction in asked]
+            latest = np.searchsorted(frames, np.arange(len(clip)), side='right') - 1
+            out.append(answer[np.maximum(latest, 0)])
+        return out
+    order = np.argsort([len(clip) for clip in clips], kind='stable')
+    logits: dict[int, FloatArray] = {}
+    for rows in np.array_split(order, max(1, -(-len(order) // batch))):
+        steps = max(len(clips[row]) for row in rows)
+        x = np.zeros((len(rows), steps, ONLINE_FEATURES), np.float32)
+        for k, row in enumerate(rows):
+            clip = clips[row]
+            x[k, : len(clip)] = online_features(clip.xy, clip.score, clip.stamps)
+        answer = model(torch.from_numpy(x).to(device)).cpu().numpy()
+        logits |= {row: answer[k, : len(clips[row])] for k, row in enumerate(rows)}
+    return [logits[row] for row in range(len(clips))]
+
+
+def clip_beginning(clip: SkeletonClip, last: int) -> FloatArray:
+    """(60, 34) features of the frames of a clip up to and with frame `last`."""
+    rows = sample_uniformly(last + 1)
+    return paper_features(clip.xy[rows], clip.score[rows])
+
+
+def softmax(logits: FloatArray, temperature: float) -> FloatArray:
+    """Probabilities over the last axis."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
+    return scaled / scaled.sum(-1, keepdims=True)
+
+
+def expected_calibration_error(
+    confidence: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 15
+) -> float:
+    """Mean gap between confidence and accuracy over equally wide bins, weighted by their size."""
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(index, confidence - correct, bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def observed(steps: int, fraction: float) -> int:
+    """Index of the last frame when this fraction of a clip has been seen (at least one frame)."""
+    return max(int(np.ceil(round(fraction * steps, 6))), 1) - 1
+
+
+def flips(clip: SkeletonClip, probabilities: FloatArray, config: LabelConfig) -> int:
+    """How often the published label of a clip changes from one action to another."""
+    label_filter = LabelFilter(config)
+    published = []
+    for t, stamp in enumerate(clip.stamps):
+        visible = int((clip.score[t] > 0).sum())
+        answer = label_filter.update(probabilities[t], int(stamp), visible)
+        if answer.state == 'confirmed':
+            published.append(answer.class_id)
+    return int(np.count_nonzero(np.diff(published)))
+
+
+def figures(
+    clips: Sequence[SkeletonClip],
+    probabilities: Sequence[FloatArray],
+    labels: Sequence[str],
+    config: LabelConfig | None = None,
+) -> dict[str, Any]:
+    """The figures of `evaluate action`.
+
+    `accuracy` and `ece` are of the answer at the end of the clip; `ece_streaming` is over all
+    `FRACTIONS` of the clips together, as a robot sees the confidence; `flips_per_clip` counts
+    changes of the published label and `raw_flips_per_clip` of the most probable class.
+    """
+    index = {label: k for k, label in enumerate(labels)}
+    truth = np.array([index[clip.label] for clip in clips])
+    at = np.stack(
+        [[p[observed(len(p), fraction)] for p in probabilities] for fraction in FRACTIONS]
+    )
+    correct = at.argmax(-1) == truth
+    confidence = at.max(-1)
+    config = config or LabelConfig()
+    return {
+        'accuracy': float(correct[-1].mean()),
+        'accuracy_at': {str(f): float(c.mean()) for f, c in zip(FRACTIONS, correct, strict=True)},
+        'per_class': {
+            label: float(correct[-1][truth == k].mean())
+            for label, k in index.items()
+            if (truth == k).any()
+        },
+        'ece': expected_calibration_error(confidence[-1], correct[-1]),
+        'ece_streaming': expected_calibration_error(confidence.ravel(), correct.ravel()),
+        'flips_per_clip': float(
+            np.mean([flips(c, p, config) for c, p in zip(clips, probabilities, strict=True)])
+        ),
+        'raw_flips_per_clip': float(
+            np.mean([np.count_nonzero(np.diff(p.argmax(-1))) for p in probabilities])
+        ),
+        'n': len(clips),
+    }
+
+
+def run(
+    set_name: str, data: Path, model: str, split: int = 1, joints: str | None = None
+) -> dict[str, Any]:
+    """Score a trained recogniser on the official test part of a set.
+
+    Raises:
+        UserError: weights or data are missing or do not fit.
+    """
+    header, network = load_recognizer(model)
+    clips = relabel(load_set(set_name, data, 'test', split, joints), header.labels)
+    logits = clip_logits(network, clips)
+    probabilities = [softmax(answer, network.temperature) for answer in logits]
+    return {
+        'model': header.name,
+        'set': set_name,
+        'split': split,
+        'joints': joints or ('truth' if set_name in ('penn', 'jhmdb14') else 'best'),
+        'classes': len(header.labels),
+        'seeds': 1,
+        **figures(clips, probabilities, header.labels),
+    }

@@ -1,0 +1,136 @@
+"""Random changes to the joints of a clip: other people, cameras, speeds, and pose networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from action_recognition.datasets.clips import SkeletonClip
+from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, IntArray, Joint, torso_size
+
+#: Joints that go missing together: legs below the picture, an arm behind the body, the head.
+HIDDEN_TOGETHER: tuple[tuple[int, ...], ...] = (
+    (Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_ANKLE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
+    (Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
+    (Joint.NOSE,),
+)
+
+
+class Track(NamedTuple):
+    """The joints of one person over time, as in `SkeletonClip`: NaN and score 0 if not seen."""
+
+    xy: FloatArray
+    score: FloatArray
+    stamps: IntArray
+
+    @classmethod
+    def of(cls, clip: SkeletonClip) -> Track:
+        return cls(clip.xy, clip.score, clip.stamps)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much of what; all amounts are the largest, drawn anew for each clip. 0 = none.
+
+    Attributes:
+        flip: probability of the mirror image, left and right joints swapped.
+        rotation: degrees either way.
+        stretch: relative difference of the two axes, and shear.
+        speed: the action runs at 1/speed to speed times its pace (1 = as filmed).
+        least_rate: frames are dropped down to a rate drawn between this and the clip's, in Hz.
+        late_start: share of the clip that may be skipped at its beginning.
+        jitter: standard deviation of the noise of joints, in torso sizes.
+        bias: of a constant offset per joint and clip, in torso sizes (sets mark heads, necks
+            and hips at different places).
+        missing: share of joints that go missing, for single frames and for stretches.
+        hidden: probability that a group of joints is hidden for the whole clip.
+        swapped: share of time in which left and right are swapped.
+        scores: replace scores by random ones, lower for noisier joints, so that a model cannot
+            tell the source of the joints by how it scores.
+        max_frames: longer clips are cut to a random stretch of this many frames.
+    """
+
+    flip: float = 0.0
+    rotation: float = 0.0
+    stretch: float = 0.0
+    speed: float = 1.0
+    least_rate: float = 0.0
+    late_start: float = 0.0
+    jitter: float = 0.0
+    bias: float = 0.0
+    missing: float = 0.0
+    hidden: float = 0.0
+    swapped: float = 0.0
+    scores: bool = False
+    max_frames: int = 0
+
+    def __call__(self, track: Track, rng: np.random.Generator) -> Track:
+        """A changed copy of a track."""
+        xy, score, stamps = self._in_time(track, rng)
+        size = float(np.nanmedian(torso_size(xy))) if np.isfinite(torso_size(xy)).any() else 50.0
+        xy = self._in_space(xy, rng)
+        if rng.random() < self.flip:
+            xy = xy[:, FLIP] * np.array([-1, 1], np.float32)
+            score = score[:, FLIP]
+        return Track(*self._as_estimated(xy, score.copy(), size, rng), stamps)
+
+    def _in_time(self, track: Track, rng: np.random.Generator) -> Track:
+        length = len(track.stamps)
+        start = int(rng.uniform(0, self.late_start) * length)
+        stop = length
+        if self.max_frames and stop - start > self.max_frames:
+            start = int(rng.integers(start, stop - self.max_frames + 1))
+            stop = start + self.max_frames
+        rows = np.arange(start, stop)
+        stamps = track.stamps[rows] / self.speed ** rng.uniform(-1, 1)
+        if self.least_rate and len(rows) > 2:
+            rate = (len(rows) - 1) / (stamps[-1] - stamps[0]) * 1e9
+            wanted = rng.uniform(min(self.least_rate, rate), rate)
+            ticks = np.arange(stamps[0], stamps[-1] + 1, 1e9 / wanted)
+            keep = np.unique(np.searchsorted(stamps, ticks - 1))
+            rows, stamps = rows[keep], stamps[keep]
+        return Track(track.xy[rows], track.score[rows], stamps.astype(np.int64))
+
+    def _in_space(self, xy: FloatArray, rng: np.random.Generator) -> FloatArray:
+        angle = np.radians(rng.uniform(-self.rotation, self.rotation))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        wide, shear = rng.uniform(-self.stretch, self.stretch, 2)
+        return (xy @ (turn @ np.array([[1 + wide, shear], [0, 1]])).T).astype(np.float32)
+
+    def _as_estimated(
+        self, xy: FloatArray, score: FloatArray, size: float, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """What a pose network might have made of these joints."""
+        steps = len(xy)
+        joints = (steps, NUM_JOINTS)
+        level = rng.random()
+        noise = rng.normal(0, level * self.jitter * size, (*joints, 2))
+        noise *= rng.gamma(2, 0.5, (1, NUM_JOINTS, 1))  # some joints are harder than others
+        xy = xy + noise.astype(np.float32)
+        xy += rng.normal(0, rng.random() * self.bias * size, (1, NUM_JOINTS, 2)).astype(np.float32)
+        if self.scores:
+            off = np.linalg.norm(noise, axis=-1) / size
+            sure = rng.uniform(0.3, 1.2) - rng.uniform(0, 2) * off + rng.normal(0, 0.05, joints)
+            score = np.where(score > 0, np.clip(sure, 0.05, 1), 0).astype(np.float32)
+        for t in _stretches(steps, self.swapped * rng.random(), rng):
+            xy[t], score[t] = xy[t][:, FLIP], score[t][:, FLIP]
+        gone = rng.random(joints) < self.missing * rng.random() / 2
+        for joint in range(NUM_JOINTS):
+            for t in _stretches(steps, self.missing * rng.random() / 2, rng):
+                gone[t, joint] = True
+        if rng.random() < self.hidden:
+            gone[:, HIDDEN_TOGETHER[rng.integers(len(HIDDEN_TOGETHER))]] = True
+        xy[gone], score[gone] = np.nan, 0
+        return xy, score
+
+
+def _stretches(steps: int, share: float, rng: np.random.Generator, mean: int = 6) -> list[slice]:
+    """Random stretches of about `mean` frames that cover a share of the time on average."""
+    count = rng.poisson(share * steps / mean)
+    starts = rng.integers(0, steps, count)
+    lengths = rng.geometric(1 / mean, count)
+    return [slice(s, s + n) for s, n in zip(starts, lengths, strict=True)]

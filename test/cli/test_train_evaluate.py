@@ -1,0 +1,60 @@
+"""`train` and `evaluate`: arguments, and one line for what cannot be done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from action_recognition.cli import evaluate, main, train
+
+
+@pytest.mark.parametrize('task', ['pose', 'action'])
+def test_train_needs_a_config_and_data_that_exist(tmp_path, capsys, task):
+    missing = tmp_path / 'missing.yaml'
+    assert main(['train', task, '--data', str(tmp_path), '--config', str(missing)]) == 1
+    assert f'config {missing} does not exist' in capsys.readouterr().err
+
+
+def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert main(['train', 'action', '--data', str(tmp_path), '--out', str(out)]) == 1
+    assert capsys.readouterr().err.count('\n') == 1
+
+
+def test_default_configs_exist():
+    for path in train.DEFAULTS.values():
+        assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--set', 'penn', '--model', 'nobody'], "no weights named 'nobody'"),
+        (['--set', 'penn', '--model', '/nowhere/w.safetensors'], 'does not exist'),
+    ],
+)
+def test_evaluating_weights_that_do_not_exist_is_one_line(tmp_path, capsys, arguments, message):
+    assert main(['evaluate', 'action', '--data', str(tmp_path), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    'arguments', [[], ['action'], ['action', '--set', 'ucf'], ['pose', '--set', 'penn']]
+)
+def test_wrong_arguments_exit_with_code_2(arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(['evaluate', *arguments])
+    assert caught.value.code == 2
+
+
+def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
+    figures = {'accuracy': 0.5, 'accuracy_at': {'1.0': 0.5}, 'n': 2}
+    monkeypatch.setattr(evaluate, '_action', lambda args: figures)
+    path = tmp_path / 'figures.json'
+    arguments = ['--set', 'penn', '--data', str(tmp_path), '--json', str(path)]
+    assert main(['evaluate', 'action', *arguments]) == 0
+    assert json.loads(path.read_text()) == figures
+    assert 'accuracy_at' in capsys.readouterr().out
