@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from action_recognition import resources
 from action_recognition.cli import evaluate, main, train
 
 
@@ -23,8 +24,8 @@ def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
 
 
 def test_default_configs_exist():
-    for path in train.DEFAULTS.values():
-        assert path.is_file()
+    for name in train.DEFAULTS.values():
+        resources.find(name)
 
 
 @pytest.mark.parametrize(
