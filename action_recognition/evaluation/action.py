@@ -210,9 +210,15 @@ def run(
     """Score a trained recogniser on the official test part of a set.
 
     Raises:
-        UserError: weights or data are missing or do not fit.
+        UserError: weights or data are missing or do not fit, or the model was trained on another
+            split of JHMDB, so that it knows some of the test clips.
     """
     header, network = load_recognizer(model)
+    trained_on = header.training.get('split', split)
+    if set_name != 'penn' and trained_on != split:
+        raise UserError(
+            f'{header.name} was trained on split {trained_on}: of split {split} it knows test clips'
+        )
     clips = relabel(load_set(set_name, data, 'test', split, joints), header.labels)
     logits = clip_logits(network, clips)
     probabilities = [softmax(answer, network.temperature) for answer in logits]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from action_recognition import weights
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import (
@@ -16,6 +17,7 @@ from action_recognition.evaluation.action import (
     load_set,
     observed,
     relabel,
+    run,
     softmax,
 )
 from action_recognition.recognition.features import online_features
@@ -132,6 +134,15 @@ def test_labels_are_joined_only_where_the_model_does_not_know_them():
 def test_sets_that_do_not_exist_are_refused(tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         load_set(data=tmp_path, part='test', **arguments)
+
+
+def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
+    model = OnlineRecognizer(2, units=8)
+    config = {'model': 'online', 'units': 8}
+    header = weights.Header('action', 'w', config, LABELS, training={'split': 1})
+    weights.save(tmp_path / 'w.safetensors', model.state_dict(), header)
+    with pytest.raises(UserError, match='trained on split 1: of split 2 it knows test clips'):
+        run('jhmdb21', tmp_path, str(tmp_path / 'w.safetensors'), split=2)
 
 
 @pytest.mark.parametrize(
