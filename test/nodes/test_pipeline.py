@@ -10,6 +10,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from action_recognition import weights
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.camera import CameraNode
 from action_recognition.nodes.common import image_qos, result_qos
@@ -122,3 +123,47 @@ def test_without_a_camera_images_come_from_the_topic(graph, estimator, recognize
     graph.until(lambda: actions)
     assert actions[0].header == header
     assert graph.peer.count_subscribers('skeletons') == 0
+
+
+def test_real_models_composed_and_separate(graph, data_root):
+    if missing := {'pose', 'online_union32'} - set(weights.available()):
+        pytest.skip(f'no weights named {", ".join(missing)}')
+    clip = data_root / 'videos' / 'two_people_interact.mp4'
+    parameters = {'source': str(clip), 'rate': 5.0, 'max_size': 320, 'start_time': 100.0}
+    parameters |= {'lockstep': 'actions', 'lockstep_timeout': 600.0}
+    results = []
+    for composed in (False, True):
+        namespace = f'/composed_{composed}'.lower()
+        options = {'namespace': namespace, 'active': False}
+        camera = graph.node(CameraNode, parameters=parameters, **options)
+        perception = graph.node(PerceptionNode, parameters={'device': 'cpu'}, **options)
+        recogniser = graph.node(RecognizerNode, **options)
+        if composed:
+            connect(camera, perception, recogniser)
+        for node in (camera, perception, recogniser):
+            node.trigger_configure()
+        skeletons = graph.collect(SkeletonArray, f'{namespace}/skeletons', result_qos())
+        actions = graph.collect(ActionLabelArray, f'{namespace}/actions', result_qos())
+        for node in (recogniser, perception, camera):
+            node.trigger_activate()
+        graph.until(lambda camera=camera: is_finished(camera))
+        sent = camera.health.counted('published')
+        graph.until(lambda n=sent, got=skeletons: len(got) == n)
+        graph.until(lambda n=sent, got=actions: len(got) == n)
+        assert perception.health.counted('processed') == sent == 12
+        results.append(([joints(m) for m in skeletons], [labels(m) for m in actions]))
+    assert results[0] == results[1]
+    people, _ = results[0]
+    assert sum(map(bool, people)) > len(people) / 2
+
+
+def joints(message):
+    """By value and without NaN, which equals nothing."""
+    return [
+        (person.track_id, str([(joint.x, joint.y, joint.score) for joint in person.joints]))
+        for person in message.skeletons
+    ]
+
+
+def labels(message):
+    return [(a.track_id, a.label, a.state, a.confidence, list(a.scores)) for a in message.actions]
