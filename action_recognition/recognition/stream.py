@@ -210,6 +210,13 @@ class StreamingRecognizer:
             else _PaperMemory(self.model)
         )
 
+    def close(self) -> None:
+        """Give back the memory of the device; the recogniser cannot be used after."""
+        on_gpu = self.device.startswith('cuda')
+        del self.model, self._memory
+        if on_gpu:
+            torch.cuda.empty_cache()
+
     @torch.inference_mode()
     def update(self, poses: Poses) -> list[ActionEstimate]:
         """Take in one frame.

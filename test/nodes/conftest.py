@@ -142,11 +142,15 @@ class FakeRecognizer:
 
     def __init__(self) -> None:
         self.config = LabelConfig()
+        self.closed = False
         self.seen: list[Poses] = []
 
     def configure(self, config: LabelConfig, forget_after: float) -> None:
         self.config = config
         self.forget_after = forget_after
+
+    def close(self) -> None:
+        self.closed = True
 
     def update(self, poses: Poses) -> list[ActionEstimate]:
         if self.seen and poses.stamp < self.seen[-1].stamp:

@@ -129,6 +129,12 @@ def test_markers(graph, node, send):
     assert [marker.text for marker in markers[0].markers] == ['1 wave 50%']
 
 
+def test_deactivation_frees_the_model(graph, node, recognizer):
+    node.trigger_deactivate()
+    assert recognizer.closed
+    graph.until(lambda: graph.peer.count_subscribers('skeletons') == 0)
+
+
 def test_weights_of_another_model(graph):
     def factory(*args):
         raise UserError('pose.safetensors holds pose weights, but action weights are needed')
