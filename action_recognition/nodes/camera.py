@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -36,6 +37,8 @@ OFF = 'off'
 LINGER = 1.0
 #: How often a frame is sent in lockstep before the camera goes on without an answer.
 ATTEMPTS = 3
+#: Seconds for two nodes to find each other, after one has.
+DISCOVERY_TIME = 0.5
 
 
 class CameraNode(StageNode):
@@ -108,6 +111,7 @@ class CameraNode(StageNode):
         self._answered = -1
         self._origin = 0
         self._lockstep = OFF
+        self._found = 0.0
 
     def configure(self) -> None:
         self._raw = self.advertise(Image, 'image', image_qos(self.value('lockstep') != OFF))
@@ -151,6 +155,7 @@ class CameraNode(StageNode):
         self.health.fact('source', source.name)
         self.health.expects_input = source.live
         self._lockstep = self.value('lockstep')
+        self._found = 0.0
         media = {'auto': not source.live, 'clock': False, 'media': True}[self.value('stamp')]
         self._origin = self._media_origin(source)
         self._frame_id = source.frame_id or self.value('frame_id')
@@ -191,7 +196,11 @@ class CameraNode(StageNode):
         heard = any(publisher.get_subscription_count() for publisher in publishers)
         if self._lockstep == OFF or not heard:
             return heard
-        return self.count_publishers(self.resolve_topic_name(self._lockstep)) > 0
+        if not self.count_publishers(self.resolve_topic_name(self._lockstep)):
+            return False
+        # Who answers finds us a little after we have found them: an answer before that is lost.
+        self._found = self._found or time.monotonic()
+        return time.monotonic() - self._found > DISCOVERY_TIME
 
     def _deliver(self, media: bool, frame: Frame) -> None:
         now = self.get_clock().now().nanoseconds
