@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,8 +155,7 @@ class Trainer:
         """Go on with more stages and a fresh optimiser; do nothing if they are there already."""
         if stages > self.stages:
             updates = self.ema.updates
-            average = cast(PoseNetwork, self.ema.model)
-            self._set(grow(self.network, stages), grow(average, stages))
+            self._set(grow(self.network, stages), grow(self.ema.model, stages))
             self.ema.updates = updates
 
     def step(self, image: Tensor, xy: Tensor, labelled: Tensor) -> float:
