@@ -18,7 +18,7 @@ from action_recognition.errors import UserError
 
 PROGRAM = 'action-recognition'
 #: In the order in which `--help` lists them.
-COMMANDS = ('run', 'train', 'evaluate', 'doctor')
+COMMANDS = ('demo', 'run', 'train', 'evaluate', 'doctor')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,8 @@ from action_recognition.visualization.plots import label_colours, timeline
 LABEL_COLUMNS = ('stamp', 'person', 'label', 'confidence', 'state')
 #: Pictures on the page, and their width in pixels.
 STILLS, STILL_WIDTH = 6, 480
-#: Seconds without a confirmed label that do not yet break an action in two.
+#: Seconds without a confirmed label that do not yet break an action in two; nor does a longer
+#: time in which nothing else began.
 BREAK = 0.5
 
 
@@ -78,7 +79,7 @@ def deeds(moments: Sequence[Moment]) -> list[Deed]:
             goes_on = (
                 last is not None
                 and last[1].label == estimate.label
-                and stamp - last[0] <= BREAK * 1e9
+                and (last[1].began == estimate.began or stamp - last[0] <= BREAK * 1e9)
             )
             if goes_on:
                 runs[-1].append((stamp, estimate))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -14,17 +15,15 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
-from action_recognition.errors import UserError
 from action_recognition.evaluation.report import Moment
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import result_qos
+from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import msg_to_estimates, msg_to_poses, stamp_to_ns
-from action_recognition.nodes.images import Picture, to_bgr
+from action_recognition.nodes.images import BgrImage, image_to_bgr
 from action_recognition.skeleton import Poses
 
 RESULTS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}
@@ -32,8 +31,10 @@ RESULTS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}
 RESULT_TYPES = {name: f'action_recognition/msg/{kind.__name__}' for name, kind in RESULTS.items()}
 #: Images that may wait here while results are being taken in.
 IMAGE_DEPTH = 5
-
-Times = dict[str, tuple[float, float]]
+#: The nodes of the graph, in the order of a frame's way.
+STAGES = ('camera', 'perception', 'recognizer')
+#: Seconds for an answer of a node: opening a network camera is the slowest thing one does.
+LOOK_TIMEOUT, SWITCH_TIMEOUT = 2.0, 60.0
 
 
 class Session:
@@ -45,29 +46,36 @@ class Session:
         domain_id: of the graph.
         record: called with name ('skeletons' or 'actions'), serialised message and stamp (ns) of
             each result; one that is sent again comes once.
-        see: called with each image of the topic `image`, if given.
+        see: called with the pixels and stamp (ns) of each image of the topic `image`, if given.
 
     Attributes:
         poses: the people by stamp (ns).
-        moments: the labels, in the order in which they came.
+        moments: the labels by stamp (ns), in the order in which they came.
         counts: counters of each node by its name, from its diagnostics.
+        reports: how many diagnostics messages of each node have come.
         messages: the last diagnostics message of each node.
+        states: the state of each node, such as 'active', at that time.
+        problems: what went wrong in the nodes, each once, with the name of the node.
         devices: where each node computes.
-        times: node and stage -> all reports of (mean, highest) milliseconds.
+        times: 'node stage' -> mean milliseconds of the stage in each of its reports.
     """
 
     def __init__(
         self,
         domain_id: int,
         record: Callable[[str, bytes, int], None],
-        see: Callable[[Picture], None] | None = None,
+        see: Callable[[BgrImage, int], None] | None = None,
     ) -> None:
         self.poses: dict[int, Poses] = {}
-        self.moments: list[Moment] = []
+        self.moments: dict[int, Moment] = {}
         self.counts: dict[str, dict[str, int]] = defaultdict(dict)
+        self.reports: Counter[str] = Counter()
         self.messages: dict[str, str] = {}
+        self.states: dict[str, str] = {}
+        self.problems: list[str] = []
         self.devices: dict[str, str] = {}
-        self.times: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self._first_arrival = self._last_arrival = 0.0
         self._record = record
         self._seen: set[tuple[str, int]] = set()
         self._context = Context()
@@ -81,25 +89,20 @@ class Session:
         self._node = rclpy.create_node('session', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._clients: dict[str, Any] = {}
-        for topic in RESULTS:
-            self._node.create_subscription(
-                RESULTS[topic],
-                topic,
-                lambda data, topic=topic: self._on_result(topic, data),
-                result_qos(),
-                raw=True,
-            )
+        # Made now, so that they and the nodes have found each other when they are needed.
+        self._clients = {
+            (kind, name): self._node.create_client(kind, f'{name}/{service}')
+            for name in STAGES
+            for kind, service in ((GetState, 'get_state'), (ChangeState, 'change_state'))
+        }
+        for topic, kind in RESULTS.items():
+            callback = partial(self._on_result, topic)
+            self._node.create_subscription(kind, topic, callback, result_qos(), raw=True)
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 50)
         if see:
-            qos = QoSProfile(
-                history=HistoryPolicy.KEEP_LAST,
-                depth=IMAGE_DEPTH,
-                reliability=ReliabilityPolicy.BEST_EFFORT,
-            )
-            self._node.create_subscription(
-                Image, 'image', lambda image: see(Picture(image.header, to_bgr(image))), qos
-            )
+            qos = image_qos()
+            qos.depth = IMAGE_DEPTH
+            self._node.create_subscription(Image, 'image', partial(_pass_on, see), qos)
 
     def spin(self, seconds: float) -> None:
         """Take in what comes within these seconds."""
@@ -107,15 +110,93 @@ class Session:
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
+    def span(self) -> float:
+        """Seconds by the stamps from the first frame with labels to the last."""
+        if not self.moments:
+            return 0.0
+        return (next(reversed(self.moments)) - next(iter(self.moments))) * 1e-9
+
+    def rate(self) -> float:
+        """Frames with labels that came in a second."""
+        seconds = self._last_arrival - self._first_arrival
+        return (len(self.moments) - 1) / seconds if seconds > 0 else 0.0
+
     def is_heard(self) -> bool:
-        """Whether somebody publishes each of the results."""
+        """Whether each of the results has a publisher."""
         return all(self._node.count_publishers(topic) for topic in RESULTS)
 
-    def is_active(self, name: str) -> bool:
-        """Whether this node runs and is active; takes a moment to find out."""
-        answer = self._call(GetState, f'{name}/get_state', GetState.Request(), 1.0)
-        return answer is not None and answer.current_state.label == 'active'
+    def state(self, name: str) -> str:
+        """State of a node, such as 'active'; empty while it does not answer."""
+        answer = self._call(GetState, name, GetState.Request(), LOOK_TIMEOUT)
+        return answer.current_state.label if answer else ''
 
-    def is_running(self, name: str) -> bool:
-        """Whether this node answers at all."""
-        return self._call(GetState, f'{name}/get_state', GetState.Request(), 1.0) is not None
+    def switch(self, name: str, transition: int) -> bool:
+        """Take a node through a transition (`lifecycle_msgs/Transition`); whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer = self._call(ChangeState, name, request, SWITCH_TIMEOUT)
+        return answer is not None and answer.success
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, kind: type, name: str, request: Any, timeout: float) -> Any:
+        client = self._clients[kind, name]
+        if not client.service_is_ready():
+            return None
+        future = client.call_async(request)
+        self._executor.spin_until_future_complete(future, timeout_sec=timeout)
+        return future.result() if future.done() else None
+
+    def _on_result(self, topic: str, data: bytes) -> None:
+        message: Any = deserialize_message(data, RESULTS[topic])
+        stamp = stamp_to_ns(message.header.stamp)
+        if (topic, stamp) in self._seen:
+            return
+        self._seen.add((topic, stamp))
+        self._record(topic, data, stamp)
+        if topic == 'skeletons':
+            self.poses[stamp] = msg_to_poses(message)
+        else:
+            self._last_arrival = time.monotonic()
+            if not self.moments:
+                self._first_arrival = self._last_arrival
+            self.moments[stamp] = Moment(stamp, tuple(msg_to_estimates(message)))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            name = status.name.strip('/')
+            self.reports[name] += 1
+            self.messages[name] = status.message
+            self.devices[name] = status.hardware_id
+            for item in status.values:
+                if item.key == 'state':
+                    self.states[name] = item.value
+                elif item.key == 'last_problem' and item.value:
+                    self._note(f'{name}: {item.value}')
+                elif item.value.isdigit():
+                    self.counts[name][item.key] = int(item.value)
+                elif item.key.endswith('_ms_mean'):
+                    stage = item.key.removesuffix('_ms_mean')
+                    self.times[f'{name} {stage}'].append(float(item.value))
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _pass_on(see: Callable[[BgrImage, int], None], message: Image) -> None:
+    see(image_to_bgr(message), stamp_to_ns(message.header.stamp))

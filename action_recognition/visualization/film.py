@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from action_recognition.errors import UserError
 from action_recognition.skeleton import Poses
-from action_recognition.visualization.overlay import Image
+from action_recognition.visualization.overlay import Caption, Image, draw_people
 
 #: The first also plays in web browsers, but not every OpenCV can write it.
 CODECS = ('avc1', 'mp4v')
@@ -108,6 +108,24 @@ class Film:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class AnnotatedFilm(Film):
+    """A film of images with people and what they do drawn on them.
+
+    Args:
+        path: the file, overwritten.
+        fps: images per second.
+        image_size: (width, height) of the images; the film may be larger or smaller.
+    """
+
+    def __init__(self, path: Path, fps: float, image_size: tuple[int, int]) -> None:
+        self.size = film_size(image_size)
+        super().__init__(path, fps, self.size)
+
+    def draw(self, image: Image, poses: Poses, captions: Mapping[int, Caption], stamp: int) -> None:
+        """Show this image from its stamp (ns) on."""
+        self.add(draw_people(*fit(image, poses, self.size), captions), stamp)
 
 
 @contextmanager
