@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from action_recognition import resources
 from action_recognition.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ def find(name: str) -> Path:
         if path.is_file():
             return path
         raise UserError(f'weights file {path} does not exist')
-    for folder in _folders():
-        candidate = folder / f'{name}.safetensors'
+    for folder in resources.folders():
+        candidate = folder / 'models' / f'{name}.safetensors'
         if candidate.is_file():
             return candidate
     raise UserError(
@@ -78,17 +77,8 @@ def find(name: str) -> Path:
 
 def available() -> list[str]:
     """Names of the weights installed, sorted."""
-    return sorted({path.stem for folder in _folders() for path in folder.glob('*.safetensors')})
-
-
-def _folders() -> list[Path]:
-    share = Path('share') / 'action_recognition' / 'models'
-    prefixes = [p for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    return [
-        Path(__file__).resolve().parent.parent / 'models',
-        *(Path(prefix) / share for prefix in prefixes),
-        Path(sys.prefix) / share,
-    ]
+    found = (path for folder in resources.folders() for path in folder.glob('models/*.safetensors'))
+    return sorted({path.stem for path in found})
 
 
 def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:

@@ -177,11 +177,14 @@ def test_find_by_name_and_by_path(path, monkeypatch):
     assert weights.available() == sorted(weights.available())
 
 
-def test_unknown_name_lists_what_there_is(path, monkeypatch):
-    monkeypatch.setattr(weights, '_folders', lambda: [path.parent])
+def test_unknown_name_lists_what_there_is(path, tmp_path, monkeypatch):
+    installed = tmp_path / 'installed' / 'models' / path.name
+    installed.parent.mkdir(parents=True)
+    installed.write_bytes(path.read_bytes())
+    monkeypatch.setattr(weights.resources, 'folders', lambda: [tmp_path / 'installed'])
     with pytest.raises(UserError, match="no weights named 'onlin'; available: online_test \\(or"):
         weights.find('onlin')
-    monkeypatch.setattr(weights, '_folders', lambda: [path.parent / 'nowhere'])
+    monkeypatch.setattr(weights.resources, 'folders', lambda: [tmp_path / 'nowhere'])
     with pytest.raises(UserError, match='available: none'):
         weights.find('online_test')
     with pytest.raises(UserError, match=r'weights file .*other\.safetensors does not exist'):

@@ -22,8 +22,10 @@ def states(check) -> dict[str, str]:
 @pytest.fixture
 def model_folder(monkeypatch, tmp_path):
     """An empty folder that is the only place weights are looked for."""
-    monkeypatch.setattr(weights, '_folders', lambda: [tmp_path])
-    return tmp_path
+    monkeypatch.setattr(weights.resources, 'folders', lambda: [tmp_path])
+    folder = tmp_path / 'models'
+    folder.mkdir()
+    return folder
 
 
 def write_weights(folder, name, kind, labels=()):
