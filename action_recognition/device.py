@@ -21,7 +21,7 @@ def resolve_device(device: str) -> torch.device:
         raise UserError(f"unknown device {device!r}: use 'auto', 'cpu' or 'cuda'") from error
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
         raise UserError(
-            f"device {device!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs: "
+            f'device {device!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs: '
             "install a CUDA build of torch, or use device 'cpu'"
         )
     return resolved
