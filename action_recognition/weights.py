@@ -89,6 +89,7 @@ def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     partial = path.with_name(path.name + '.partial')
     save_file(tensors, partial, metadata=metadata)
+    partial.chmod(0o644)  # safetensors makes it private to the user who trained
     partial.replace(path)
 
 

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ROS_DOMAINS = range(1, 101)
 CLAIM_PORT = 22_000
 
+# Read when torch is imported, by the processes that tests start as well: two threads on two busy
+# cores wait for each other far longer than they compute.
+os.environ['OMP_NUM_THREADS'] = '1'
 # Read when rclpy and the messages are imported.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'

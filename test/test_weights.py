@@ -177,6 +177,10 @@ def test_find_by_name_and_by_path(path, monkeypatch):
     assert weights.available() == sorted(weights.available())
 
 
+def test_weights_can_be_read_by_other_users(path):
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_unknown_name_lists_what_there_is(path, tmp_path, monkeypatch):
     installed = tmp_path / 'installed' / 'models' / path.name
     installed.parent.mkdir(parents=True)
