@@ -17,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pose.add_argument('--set', required=True, choices=('lspet', 'jhmdb'))
     pose.add_argument('--model', default='pose', help='name or path of the weights')
     pose.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    pose.add_argument(
+        '--input-size',
+        type=int,
+        default=224,
+        metavar='PX',
+        help='images are scaled to about this squared in area (default: 224, the paper)',
+    )
     pose.add_argument('--limit', type=int, metavar='N', help='score only N images')
 
     action = tasks.add_parser('action', help='accuracy, earliness and calibration of a recogniser')
@@ -45,9 +52,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _pose(args: argparse.Namespace) -> dict[str, Any]:
     from action_recognition.evaluation.pose import evaluate
-    from action_recognition.pose.estimator import create_estimator
+    from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 
-    return evaluate(args.set, args.data, create_estimator(args.model, args.device), args.limit)
+    config = EstimatorConfig(input_size=args.input_size)
+    estimator = create_estimator(args.model, args.device, config)
+    return evaluate(args.set, args.data, estimator, args.limit)
 
 
 def _action(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
-from action_recognition import resources
+from action_recognition import resources, weights
 from action_recognition.cli import evaluate, main, train
+from action_recognition.datasets.people import Person
+from action_recognition.evaluation import pose
+from action_recognition.pose import estimator
+from action_recognition.pose.heads import PoseNetwork
 
 
 @pytest.mark.parametrize('task', ['pose', 'action'])
@@ -59,3 +66,26 @@ def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
     assert main(['evaluate', 'action', *arguments]) == 0
     assert json.loads(path.read_text()) == figures
     assert 'accuracy_at' in capsys.readouterr().out
+
+
+def test_evaluate_pose_scores_real_weights_at_the_size_asked_for(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    path = tmp_path / 'tiny.safetensors'
+    header = weights.Header(kind='pose', name='tiny', config={'stages': 1})
+    weights.save(path, PoseNetwork(1).state_dict(), header)
+    jpeg = cv2.imencode('.jpg', np.zeros((120, 80, 3), np.uint8))[1].tobytes()
+    xy = np.arange(28, dtype=np.float32).reshape(14, 2) * 3
+    monkeypatch.setitem(pose.SETS, 'lspet', lambda root: [Person(jpeg, xy)] * 2)
+    sizes = []
+    fit = estimator.fit
+    monkeypatch.setattr(
+        estimator, 'fit', lambda image, size: sizes.append(size) or fit(image, size)
+    )
+    figures = tmp_path / 'figures.json'
+    arguments = ['--set', 'lspet', '--data', str(tmp_path), '--model', str(path)]
+    arguments += ['--device', 'cpu', '--input-size', '96', '--json', str(figures)]
+    assert main(['evaluate', 'pose', *arguments]) == 0
+    assert sizes == [96, 96]
+    written = json.loads(figures.read_text())
+    assert (written['model'], written['n'], written['device']) == ('tiny', 2, 'cpu')
+    assert written.keys() >= {'pck_limb12', 'pck_all14', 'per_joint', 'ms_per_image'}
