@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except UserError as error:
-        print(f'{PROGRAM}: error: {error}', file=sys.stderr)
+        # Reasons quoted from libraries, such as those of YAML, may have many lines.
+        print(f'{PROGRAM}: error: {" ".join(str(error).split())}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -6,12 +6,15 @@ import argparse
 import os
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from action_recognition import fastdds
 from action_recognition.errors import UserError
 
 HELP = 'Run a node without `ros2 launch`.'
 NODES = ('camera', 'perception', 'recognizer', 'behavior', 'pipeline')
+#: Parameters that every node has besides its SETTINGS: ours, and those of rclpy.
+COMMON = ('autostart', 'use_sim_time', 'start_type_description_service')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     # Read when rclpy creates its first context, so it is set in this very process.
     os.environ.update(fastdds.variables(os.environ))
     node = import_module(f'action_recognition.nodes.{args.node}')
+    check_names(args, node)
     return node.main(ros_args) or 0
 
 
@@ -61,3 +65,19 @@ def to_ros_args(args: argparse.Namespace) -> list[str]:
     if args.namespace:
         ros_args += ['-r', f'__ns:=/{args.namespace.strip("/")}']
     return ros_args
+
+
+def check_names(args: argparse.Namespace, module: ModuleType) -> None:
+    """Refuse `-p` for a parameter that no node of the module has: rclpy would pass it over.
+
+    Raises:
+        UserError: there is no such parameter.
+    """
+    settings = (s for value in vars(module).values() for s in getattr(value, 'SETTINGS', ()))
+    known = {*COMMON, *(setting.name for setting in settings)}
+    for assignment in args.param:
+        name = assignment.partition(':=')[0].rpartition(':')[2]  # NODE:NAME:=VALUE is allowed
+        if name not in known and not name.startswith('qos_overrides.'):
+            raise UserError(
+                f'{args.node} has no parameter {name}; there are {", ".join(sorted(known))}'
+            )

@@ -12,6 +12,7 @@ import pytest
 
 from action_recognition import __version__, fastdds
 from action_recognition.cli import COMMANDS, main
+from action_recognition.errors import UserError
 
 HEAVY = ('cv2', 'matplotlib', 'numpy', 'rclpy', 'torch')
 
@@ -108,9 +109,34 @@ def test_reader_that_leaves_is_no_error():
     assert process.wait(60) == 141
 
 
+def test_an_unknown_parameter_is_refused(monkeypatch, capsys):
+    camera = SimpleNamespace(SETTINGS=(SimpleNamespace(name='rate'),))
+    node = SimpleNamespace(main=lambda args: 0, Camera=camera)
+    monkeypatch.setitem(sys.modules, 'action_recognition.nodes.camera', node)
+    monkeypatch.setattr(os, 'environ', os.environ.copy())
+    for name in ('rate', 'autostart', 'camera:rate', 'qos_overrides./image.publisher.depth'):
+        assert main(['run', 'camera', '-p', f'{name}:=1']) == 0
+    assert main(['run', 'camera', '-p', 'raet:=1']) == 1
+    assert capsys.readouterr().err.startswith(
+        'action-recognition: error: camera has no parameter raet; there are autostart, rate, '
+    )
+
+
+def test_errors_of_many_lines_are_made_one(monkeypatch, capsys):
+    def fail(args):
+        raise UserError('cannot use a.yaml: while parsing\n  in line 3\n')
+
+    monkeypatch.setattr('action_recognition.cli.doctor.run', fail)
+    assert main(['doctor']) == 1
+    assert capsys.readouterr().err == (
+        'action-recognition: error: cannot use a.yaml: while parsing in line 3\n'
+    )
+
+
 def test_run_hands_ros_arguments_to_the_node(monkeypatch, tmp_path):
     received = []
-    node = SimpleNamespace(main=lambda args: received.extend(args) or 3)
+    camera = SimpleNamespace(SETTINGS=(SimpleNamespace(name='rate'), SimpleNamespace(name='source')))
+    node = SimpleNamespace(main=lambda args: received.extend(args) or 3, Camera=camera)
     monkeypatch.setitem(sys.modules, 'action_recognition.nodes.camera', node)
     environment = {'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', '')}
     monkeypatch.setattr(os, 'environ', environment.copy())
