@@ -300,7 +300,7 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
             for node in nodes:
                 node.destroy_node()
     except (UserError, ParameterException) as error:
-        hint = ' (with a decimal point, such as 20.0)' if "type 'DOUBLE'" in str(error) else ''
+        hint = ' (with a decimal point, such as 20.0)' if "expecting type 'DOUBLE'" in str(error) else ''
         print(f'error: {error}{hint}', file=sys.stderr)
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -314,4 +314,4 @@ def _init(args: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=None if args is None else list(args))
     except RuntimeError as error:  # rclpy's own errors, whose classes are private, derive from it
-        raise UserError(str(error).split(', at /')[0]) from error
+        raise UserError(str(error).split(', at /')[0].strip()) from error

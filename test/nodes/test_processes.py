@@ -53,6 +53,7 @@ def finish(process):
         ('camera', ['-p', 'rate:=-1.0'], 'rate'),
         ('camera', ['-p', 'rate:=fast'], 'rate'),
         ('camera', ['-p', 'rate:=20'], 'with a decimal point'),
+        ('camera', ['-p', 'max_size:=1.5'], "expecting type 'INTEGER': max_size\n"),
         ('camera', ['-p', 'lockstep:=sometimes'], 'parameter lockstep must be one of'),
         ('camera', ['-p', 'source:=/no/such.mp4'], "source '/no/such.mp4' does not exist"),
         ('camera', [], 'parameter source is empty'),
