@@ -84,7 +84,8 @@ class CameraNode(StageNode):
             'lockstep',
             OFF,
             'Send the next frame only when this topic has answered the last one: nothing is lost '
-            'however slow the receiver, and a file runs as fast as it can be processed.',
+            'however slow the receiver, and a file runs as fast as it can be processed. Live sources '
+            'do not wait.',
             choices=(OFF, 'skeletons', 'actions'),
         ),
         Setting(
@@ -154,7 +155,8 @@ class CameraNode(StageNode):
         source = self._opener(spec, fps)
         self.health.fact('source', source.name)
         self.health.expects_input = source.live
-        self._lockstep = self.value('lockstep')
+        # A live source that waits would be read late, and its images stamped later still.
+        self._lockstep = OFF if source.live else self.value('lockstep')
         self._found = 0.0
         media = {'auto': not source.live, 'clock': False, 'media': True}[self.value('stamp')]
         self._origin = self._media_origin(source)

@@ -96,6 +96,18 @@ def test_lockstep(graph, make_source, topic, kind):
     graph.until(lambda: node.health.report('', 'active').message == 'finished')
 
 
+def test_a_live_source_does_not_wait_for_answers(graph, make_source):
+    source = make_source(frames=3)
+    source.live = True
+    node = graph.node(
+        CameraNode,
+        opener=opens(source),
+        parameters=MEDIA | {'lockstep': 'skeletons', 'lockstep_timeout': 600.0},
+    )
+    graph.until(lambda: node.health.report('', 'active').message == 'finished')
+    assert node.health.counted('published') == 3
+
+
 def test_lockstep_without_answers_sends_again_then_goes_on(graph, make_source):
     node = graph.node(
         CameraNode,
