@@ -130,6 +130,14 @@ def test_an_image_that_comes_again_is_answered_as_before(graph, node, feed, esti
     assert skeletons[0] == skeletons[1]
     assert len(estimator.stamps) == 1
     assert node.health.counted('repeated') == 1
+    assert node.health.report('', 'active').message == 'running'
+
+
+def test_a_driver_that_does_not_stamp_its_images_is_reported(graph, node, feed):
+    for grey in range(20, 24):
+        feed(image(0, grey=grey))
+    assert node.health.counted('repeated') == 3
+    assert 'must stamp its images' in node.health.report('', 'active').message
 
 
 def test_clock_jump_begins_new_identities(graph, node, feed):
