@@ -2,7 +2,7 @@
 
     ros2 launch action_recognition replay.launch.py bag:=walk image:=/camera/image_raw
 
-The bag starts once perception is ready and its end ends the launch. It plays on time: images that
+The bag starts once perception and recognizer are ready and its end ends the launch. It plays on time: images that
 come faster than they are processed are dropped and counted in /diagnostics. To process every
 image, give the bag as `source` of demo.launch.py.
 """
@@ -21,8 +21,8 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
 PACKAGE = 'action_recognition'
-#: What perception logs, in any namespace, when it has loaded its model and subscribed.
-READY = b'perception]: active'
+#: What these nodes log, in any namespace, when they have loaded their models and subscribed.
+READY = (b'perception]: active', b'recognizer]: active')
 #: Handed on to action_recognition.launch.py as they are.
 ARGUMENTS = {
     'image': 'image',
@@ -59,13 +59,12 @@ def generate_launch_description() -> LaunchDescription:
         output='screen',
         on_exit=Shutdown(reason='the bag has ended'),
     )
-    begun = []
+    awaited = set(READY)
 
     def play_when_ready(event: ProcessIO) -> ExecuteProcess | None:
-        if READY not in event.text or begun:
-            return None
-        begun.append(True)
-        return play
+        came = {line for line in awaited if line in event.text}
+        awaited.difference_update(came)
+        return play if came and not awaited else None
 
     ready = OnProcessIO(on_stdout=play_when_ready, on_stderr=play_when_ready)
     return LaunchDescription([bag, rate, *declared, RegisterEventHandler(ready), graph])
