@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from action_recognition.cli.output import print_table, write_json
+from action_recognition.errors import UserError
 
 HELP = 'Score a model on a data set.'
 
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _pose(args: argparse.Namespace) -> dict[str, Any]:
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f'--limit must be at least 1, not {args.limit}')
     from action_recognition.evaluation.pose import evaluate
     from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 

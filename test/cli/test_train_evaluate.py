@@ -58,6 +58,11 @@ def test_wrong_arguments_exit_with_code_2(arguments):
     assert caught.value.code == 2
 
 
+def test_a_limit_below_one_is_refused(tmp_path, capsys):
+    assert main(['evaluate', 'pose', '--set', 'lspet', '--data', str(tmp_path), '--limit', '0']) == 1
+    assert '--limit must be at least 1, not 0' in capsys.readouterr().err
+
+
 def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
     figures = {'accuracy': 0.5, 'accuracy_at': {'1.0': 0.5}, 'n': 2}
     monkeypatch.setattr(evaluate, '_action', lambda args: figures)
