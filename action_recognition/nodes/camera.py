@@ -84,8 +84,8 @@ class CameraNode(StageNode):
             'lockstep',
             OFF,
             'Send the next frame only when this topic has answered the last one: nothing is lost '
-            'however slow the receiver, and a file runs as fast as it can be processed. Live sources '
-            'do not wait.',
+            'however slow the receiver, and a file runs as fast as it can be processed. Live '
+            'sources do not wait.',
             choices=(OFF, 'skeletons', 'actions'),
         ),
         Setting(

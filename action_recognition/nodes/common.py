@@ -300,7 +300,8 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
             for node in nodes:
                 node.destroy_node()
     except (UserError, ParameterException) as error:
-        hint = ' (with a decimal point, such as 20.0)' if "expecting type 'DOUBLE'" in str(error) else ''
+        wants_real = "expecting type 'DOUBLE'" in str(error)
+        hint = ' (with a decimal point, such as 20.0)' if wants_real else ''
         print(f'error: {error}{hint}', file=sys.stderr)
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -135,7 +135,8 @@ def test_errors_of_many_lines_are_made_one(monkeypatch, capsys):
 
 def test_run_hands_ros_arguments_to_the_node(monkeypatch, tmp_path):
     received = []
-    camera = SimpleNamespace(SETTINGS=(SimpleNamespace(name='rate'), SimpleNamespace(name='source')))
+    settings = (SimpleNamespace(name='rate'), SimpleNamespace(name='source'))
+    camera = SimpleNamespace(SETTINGS=settings)
     node = SimpleNamespace(main=lambda args: received.extend(args) or 3, Camera=camera)
     monkeypatch.setitem(sys.modules, 'action_recognition.nodes.camera', node)
     environment = {'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', '')}

@@ -59,7 +59,8 @@ def test_wrong_arguments_exit_with_code_2(arguments):
 
 
 def test_a_limit_below_one_is_refused(tmp_path, capsys):
-    assert main(['evaluate', 'pose', '--set', 'lspet', '--data', str(tmp_path), '--limit', '0']) == 1
+    arguments = ['--set', 'lspet', '--data', str(tmp_path), '--limit', '0']
+    assert main(['evaluate', 'pose', *arguments]) == 1
     assert '--limit must be at least 1, not 0' in capsys.readouterr().err
 
 
