@@ -14,7 +14,9 @@ from action_recognition import weights
 from action_recognition.errors import UserError
 
 HELP = 'Run the whole graph on a source; leaves a video, labels, a bag and a summary page.'
-#: What a run leaves; the first marks a directory as one of ours.
+#: Marks a directory as one that the demo may clear.
+MARKER = '.action_recognition_demo'
+#: What a run leaves.
 LEFT_BEHIND = (
     'graph.yaml',
     'annotated.mp4',
@@ -59,14 +61,20 @@ def run(args: argparse.Namespace) -> int:
     from action_recognition import nodes  # noqa: F401  # says what to do where ROS is missing
     from action_recognition.cli.graph import Recipe, play
     from action_recognition.cli.results import LiveArtist, write_results
-    from action_recognition.datasets.sources import open_source
+    from action_recognition.datasets.sources import open_source, split_bag
 
     if args.duration is not None and not 0 < args.duration < math.inf:
         raise UserError(f'--duration must be a positive number of seconds, not {args.duration}')
     models = {'pose': weights.find(args.pose), 'recognizer': weights.find(args.recognizer)}
-    spec = args.source or _default_source()
+    weights.read_header(models['pose'], 'pose')
+    weights.read_header(models['recognizer'], 'action')
+    spec = _default_source() if args.source is None else args.source
     with open_source(spec) as source:
         pass  # only to see that it is there, and what it is
+    if split_bag(spec)[0].resolve().is_relative_to(args.out.resolve()):
+        raise UserError(
+            f'{spec} lies in {args.out}, which is about to be cleared: use another --out'
+        )
     _clear(args.out)
     recipe = Recipe(
         source=spec,
@@ -108,8 +116,9 @@ def _clear(out: Path) -> None:
     """Make the directory, and take out what an earlier run left there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not (out / LEFT_BEHIND[0]).is_file():
+        if any(out.iterdir()) and not (out / MARKER).is_file():
             raise UserError(f'{out} holds other files: name another directory with --out')
+        (out / MARKER).touch()
         for name in LEFT_BEHIND:
             if (out / name).is_dir():
                 shutil.rmtree(out / name)

@@ -185,6 +185,7 @@ def test_a_node_that_fails(play: Play, tmp_path: Path, capsys: pytest.CaptureFix
         (['--duration', 'nan'], '--duration must be a positive number'),
         (['--pose', 'nothing'], "no weights named 'nothing'"),
         (['--recognizer', '/no/such.safetensors'], 'does not exist'),
+        (['--source', ''], 'does not exist'),
     ],
 )
 def test_bad_arguments(
@@ -208,3 +209,28 @@ def test_other_files_are_not_touched(
     assert main(command) == 1
     assert 'holds other files' in capsys.readouterr().err
     assert (tmp_path / 'logs').is_dir()
+
+
+def test_weights_of_the_wrong_kind_are_refused_before_anything_is_cleared(
+    play: Play, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pose, action = random_weights(tmp_path)[1::2]
+    out = tmp_path / 'out'
+    command = ['demo', '--source', str(play.source), '--out', str(out)]
+    assert main([*command, '--pose', action, '--recognizer', pose]) == 1
+    assert 'holds action weights, but pose weights are needed' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_results_of_an_earlier_run_make_way_but_not_when_they_are_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / 'out'
+    demo._clear(out)
+    source = write_clip(out / 'annotated.mp4', [np.zeros((8, 8, 3), np.uint8)] * 3)
+    models = random_weights(tmp_path)
+    assert main(['demo', '--source', str(source), '--out', str(out), *models]) == 1
+    assert 'use another --out' in capsys.readouterr().err
+    assert source.is_file()
+    demo._clear(out)
+    assert not source.exists()
