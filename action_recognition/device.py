@@ -8,17 +8,20 @@ from action_recognition.errors import UserError
 
 
 def resolve_device(device: str) -> torch.device:
-    """'auto' is the first GPU or else the CPU; anything else is what torch calls it.
+    """'auto' is the first GPU or else the CPU; otherwise torch's 'cpu', 'cuda' or 'cuda:1'.
 
     Raises:
         UserError: the name is unknown, or a GPU is asked for that torch does not see.
     """
     if device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    unknown = UserError(f"unknown device {device!r}: use 'auto', 'cpu' or 'cuda'")
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise UserError(f"unknown device {device!r}: use 'auto', 'cpu' or 'cuda'") from error
+        raise unknown from error
+    if resolved.type not in ('cpu', 'cuda'):
+        raise unknown
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
         raise UserError(
             f'device {device!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs: '

@@ -20,6 +20,7 @@ def test_gpu_that_is_not_there_is_an_error(monkeypatch, device, gpus):
         resolve_device(device)
 
 
-def test_unknown_device_is_an_error():
-    with pytest.raises(UserError, match="unknown device 'gpu0'"):
-        resolve_device('gpu0')
+@pytest.mark.parametrize('device', ['gpu0', 'mps', ''])
+def test_unknown_device_is_an_error(device):
+    with pytest.raises(UserError, match=f'unknown device {device!r}'):
+        resolve_device(device)

@@ -89,7 +89,7 @@ class NetworkEstimator:
         header, state = weights.load(path, 'pose')
         try:
             network = PoseNetwork(**header.config)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f'{path} does not describe a pose network ({error})') from error
         weights.restore(network, state, path)
         trained = len(network.joint_stages)

@@ -49,10 +49,15 @@ class PoseNetwork(nn.Module):
 
     Args:
         stages: how many stages to build; fewer are faster and a little less accurate.
+
+    Raises:
+        ValueError: stages is not from 1 to the 6 of the paper.
     """
 
     def __init__(self, stages: int = STAGES) -> None:
         super().__init__()
+        if not 1 <= stages <= STAGES:
+            raise ValueError(f'stages must be from 1 to {STAGES}, not {stages}')
         self.backbone = Backbone()
         self.reduce = nn.Sequential(*conv_bn(Backbone.channels, WIDTH, 1))
         seen = [WIDTH] + [WIDTH + NUM_JOINTS + LIMB_CHANNELS] * (stages - 1)
