@@ -31,7 +31,7 @@ class DecoderConfig:
     """
 
     joint_threshold: float = 0.12
-    limb_threshold: float = 0.1
+    limb_threshold: float = 0.05
     samples: int = 10
     min_joints: int = 5
     min_score: float = 0.2
