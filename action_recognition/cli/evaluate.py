@@ -21,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pose.add_argument(
         '--input-size',
         type=int,
-        default=224,
         metavar='PX',
-        help='images are scaled to about this squared in area (default: 224, the paper)',
+        help='images are scaled to about this squared in area (default: as the perception node)',
     )
     pose.add_argument('--limit', type=int, metavar='N', help='score only N images')
 
@@ -57,7 +56,7 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
     from action_recognition.evaluation.pose import evaluate
     from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 
-    config = EstimatorConfig(input_size=args.input_size)
+    config = EstimatorConfig() if args.input_size is None else EstimatorConfig(args.input_size)
     estimator = create_estimator(args.model, args.device, config)
     return evaluate(args.set, args.data, estimator, args.limit)
 
