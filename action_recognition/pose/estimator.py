@@ -49,13 +49,13 @@ class EstimatorConfig:
 
     Attributes:
         input_size: the image is scaled to about input_size x input_size pixels of area, in its
-            own shape. The paper's is 224; the weights that ship were trained on people of up to
-            160 pixels, and find them best at 160.
+            own shape; 224 is the paper's. The weights that ship find people of 60 to 160 pixels of
+            the input: a person close by wants a smaller size, people far away a larger one.
         stages: how many stages to run, 0 for all that the weights hold.
         decoder: what counts as a joint, a limb, a person.
     """
 
-    input_size: int = 160
+    input_size: int = 224
     stages: int = 0
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
