@@ -137,7 +137,9 @@ def test_weights_of_another_kind_are_refused(tmp_path):
         create_estimator(str(path), 'cpu')
 
 
-@pytest.mark.parametrize('config', [{'stages': 3}, {'stages': 2, 'colour': 'blue'}, {'stages': 10**9}])
+@pytest.mark.parametrize(
+    'config', [{'stages': 3}, {'stages': 2, 'colour': 'blue'}, {'stages': 10**9}]
+)
 def test_header_that_does_not_fit_the_tensors_is_an_error(tmp_path, config):
     path = tmp_path / 'odd.safetensors'
     weights.save(path, PoseNetwork(2).state_dict(), weights.Header('pose', 'odd', config))
