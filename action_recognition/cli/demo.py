@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--duration', type=float, metavar='S', help='stop after these seconds of the source'
     )
     parser.add_argument(
+        '--input-size',
+        type=int,
+        metavar='PX',
+        help="perception's input_size: smaller for people near by, larger for people far away",
+    )
+    parser.add_argument(
         '--pose', default='pose', metavar='NAME', help='pose weights; default: %(default)s'
     )
     parser.add_argument(
@@ -61,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from action_recognition import nodes  # noqa: F401  # says what to do where ROS is missing
     from action_recognition.cli.graph import Recipe, play
     from action_recognition.cli.results import LiveArtist, write_results
+    from action_recognition.cli.sample import SAMPLE_INPUT_SIZE, fetch_sample
     from action_recognition.datasets.sources import open_source, split_bag
 
     if args.duration is not None and not 0 < args.duration < math.inf:
@@ -68,7 +75,11 @@ def run(args: argparse.Namespace) -> int:
     models = {'pose': weights.find(args.pose), 'recognizer': weights.find(args.recognizer)}
     weights.read_header(models['pose'], 'pose')
     weights.read_header(models['recognizer'], 'action')
-    spec = _default_source() if args.source is None else args.source
+    spec, input_size = args.source, args.input_size
+    if spec is None:
+        spec = _first_camera()
+    if spec is None:
+        spec, input_size = str(fetch_sample()), input_size or SAMPLE_INPUT_SIZE
     with open_source(spec) as source:
         pass  # only to see that it is there, and what it is
     if split_bag(spec)[0].resolve().is_relative_to(args.out.resolve()):
@@ -88,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         pose=args.pose,
         recognizer=args.recognizer,
+        input_size=input_size,
     )
     print(f'Playing {source.name}; the results will be in {args.out}', flush=True)
     with _terminated_as_interrupted():
@@ -102,14 +114,13 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if outcome.interrupted and not source.live else 0
 
 
-def _default_source() -> str:
-    from action_recognition.cli.sample import fetch_sample
+def _first_camera() -> str | None:
     from action_recognition.datasets.sources import open_source
 
     for device in sorted(Path('/dev').glob('video*')):
         with suppress(UserError), open_source(device):
             return str(device)
-    return str(fetch_sample())
+    return None
 
 
 def _clear(out: Path) -> None:

@@ -49,6 +49,7 @@ class Recipe:
         composed: one process instead of three.
         device: for the pose network.
         pose, recognizer: names or paths of weights.
+        input_size: of the pose network; None: the node's own.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Recipe:
     device: str
     pose: str
     recognizer: str
+    input_size: int | None = None
 
     @property
     def frames(self) -> int | None:
@@ -72,6 +74,9 @@ class Recipe:
 
     def parameters(self) -> dict[str, dict[str, Any]]:
         """The parameters of each node."""
+        perception: dict[str, Any] = {'model': self.pose, 'device': self.device}
+        if self.input_size is not None:
+            perception['input_size'] = self.input_size
         return {
             'camera': {
                 'source': self.source,
@@ -80,7 +85,7 @@ class Recipe:
                 'lockstep': 'off' if self.live else 'actions',
                 'start_time': -1.0 if self.live or self.keeps_stamps else 0.0,
             },
-            'perception': {'model': self.pose, 'device': self.device},
+            'perception': perception,
             'recognizer': {'model': self.recognizer},
         }
 

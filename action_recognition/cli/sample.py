@@ -21,6 +21,8 @@ MEMBER = 'Sports2D/Demo/demo.mp4'
 SHA256 = 'd9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039'
 ADVICE = 'give a video of your own with --source FILE'
 TIMEOUT = 300
+#: The people of the clip stand far away: the `input_size` at which they are found.
+SAMPLE_INPUT_SIZE = 288
 
 
 def sample_path() -> Path:

@@ -53,6 +53,11 @@ def test_camera_parameters(
     assert camera['autostart'] is False
 
 
+def test_input_size_is_the_nodes_own_unless_asked_for() -> None:
+    assert 'input_size' not in RECIPE.parameters()['perception']
+    assert replace(RECIPE, input_size=288).parameters()['perception']['input_size'] == 288
+
+
 def test_the_parameters_are_those_of_the_nodes() -> None:
     from action_recognition.nodes.camera import CameraNode
     from action_recognition.nodes.common import AUTOSTART
