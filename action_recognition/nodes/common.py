@@ -50,9 +50,9 @@ def image_qos(reliable: bool = False) -> QoSProfile:
 
 
 def result_qos() -> QoSProfile:
-    """Small results, of which every one counts."""
+    """Small results, of which every one counts: a reader may fall behind by seconds."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
