@@ -58,7 +58,7 @@ RecognizerFactory = Callable[..., Recognizer]
 class RecognizerNode(StageNode):
     """Subscribes `skeletons`, publishes `actions` for each, the latched `labels`, `markers`.
 
-    A step takes well under a millisecond, so it runs in the executor. Every message is counted
+    A step takes about a millisecond, so it runs in the executor. Every message is counted
     once: received = processed + repeated + rejected + errors.
     """
 
