@@ -14,6 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+#: Frames that a sequence forward sums up at once; see `StreamingAttention._scan`.
+CHUNK = 16
+
+
 class RandomSharingAttention(nn.Module):
     """The paper's attention layer over a clip of fixed length (equations 5-7, figure 4).
 
@@ -104,10 +108,11 @@ class StreamingAttention(nn.Module):
         """
         logits, rates = self._both(self.logits(h)), self._rates()
         state, out = self.initial(len(h)), []
-        for t in range(h.shape[1]):
-            attended, state = self._accumulate(h[:, t], logits[:, t], elapsed[:, t], rates, state)
+        for start in range(0, h.shape[1], CHUNK):
+            part = slice(start, start + CHUNK)
+            attended, state = self._scan(h[:, part], logits[:, part], elapsed[:, part], rates, state)
             out.append(attended)
-        return torch.stack(out, 1)
+        return torch.cat(out, 1)
 
     def mix(self, attended: Tensor) -> Tensor:
         """(batch, ..., 2, dimensions) by own and shared weights -> (batch, ..., dimensions)."""
@@ -129,9 +134,30 @@ class StreamingAttention(nn.Module):
     def _accumulate(
         h: Tensor, logits: Tensor, elapsed: Tensor, rates: Tensor, state: AttentionState
     ) -> tuple[Tensor, AttentionState]:
+        """One frame: h (people, dimensions), logits (people, 2, dimensions)."""
         faded = state.peak - rates * elapsed[:, None, None]
         peak = torch.maximum(faded, logits)
         keep, gain = (faded - peak).exp(), (logits - peak).exp()
         total = state.total * keep + gain
         weighted = state.weighted * keep + gain * h.unsqueeze(1)
         return weighted / total, AttentionState(peak, total, weighted)
+
+    @staticmethod
+    def _scan(
+        h: Tensor, logits: Tensor, elapsed: Tensor, rates: Tensor, state: AttentionState
+    ) -> tuple[Tensor, AttentionState]:
+        """Some frames at once: h (people, steps, dimensions), logits (people, steps, 2, ...).
+
+        What `_accumulate` does frame by frame is a sum of exp(logit_i + rate * time_i) over the
+        past, all relative to one peak: a cumulative sum. Relative to the newest time, old frames
+        would underflow on long sequences and new ones overflow relative to the oldest, hence the
+        chunks.
+        """
+        grown = logits + rates * elapsed.cumsum(1)[..., None, None]
+        # Any common offset gives the same ratio; no gradient needs to know of it.
+        peak = torch.maximum(state.peak, grown.amax(1)).detach()
+        gain, keep = (grown - peak[:, None]).exp(), (state.peak - peak).exp()
+        total = gain.cumsum(1) + (state.total * keep)[:, None]
+        weighted = (gain * h.unsqueeze(2)).cumsum(1) + (state.weighted * keep)[:, None]
+        faded = peak - rates * elapsed.sum(1)[:, None, None]
+        return weighted / total, AttentionState(faded, total[:, -1], weighted[:, -1])

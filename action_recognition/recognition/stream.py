@@ -34,10 +34,10 @@ from action_recognition.recognition.labels import (
 )
 from action_recognition.recognition.models import (
     OnlineRecognizer,
-    OnlineState,
     PaperRecognizer,
     load_recognizer,
 )
+from action_recognition.recognition.online import OnlineState
 from action_recognition.skeleton import FloatArray, IntArray, Poses
 
 #: The paper's model sees the last seconds of a person, sampled to its 60 frames, and of a

@@ -12,12 +12,12 @@ from action_recognition.recognition.batch_renorm import BatchRenorm, fold
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.models import (
     OnlineRecognizer,
-    OnlineState,
     PaperRecognizer,
-    ReluLstm,
     create_model,
     load_recognizer,
 )
+from action_recognition.recognition.online import OnlineState
+from action_recognition.recognition.paper import ReluLstm
 
 
 def trained_online(**config) -> OnlineRecognizer:

@@ -1,0 +1,137 @@
+"""Our recogniser: one frame of every person in, an answer about each of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from action_recognition.recognition.attention import AttentionState, StreamingAttention
+from action_recognition.recognition.base import Recognizer
+from action_recognition.recognition.batch_renorm import BatchRenorm
+from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
+
+#: Names of the parameters of `nn.LSTM` in the order `torch.lstm_cell` takes them.
+LSTM_PARAMETERS = ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
+
+
+class OnlineState(NamedTuple):
+    """What `OnlineRecognizer` remembers of each person; axis 0 of every tensor is the person.
+
+    Attributes:
+        hidden, cell: (people, layers, units) of the LSTM layers.
+        attention: accumulators of the attention.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    attention: AttentionState
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors, flat."""
+        return (self.hidden, self.cell, *self.attention)
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor]) -> OnlineState:
+        """The state of these tensors, in the order of `tensors`."""
+        hidden, cell, *attention = tensors
+        return cls(hidden, cell, AttentionState(*attention))
+
+    def select(self, rows: Tensor) -> OnlineState:
+        """The people of these rows (an index tensor or a mask)."""
+        return self.of(tensor[rows] for tensor in self.tensors)
+
+    def replace(self, rows: Tensor, other: OnlineState) -> OnlineState:
+        """A copy in which the people of these rows are those of `other`."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return self.of(mine.index_copy(0, rows, theirs) for mine, theirs in pairs)
+
+    @classmethod
+    def concatenate(cls, states: list[OnlineState]) -> OnlineState:
+        """All people of several states, in order."""
+        return cls.of(torch.cat(parts) for parts in zip(*(s.tensors for s in states), strict=True))
+
+
+class OnlineRecognizer(Recognizer):
+    """Our streaming model: an answer at every frame, at a cost that does not grow with time.
+
+    Stacked LSTM layers with Batch Renormalisation, causal attention with random weight sharing
+    over their output, and a dense layer on the newest and the attended features together.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        inputs: int = ONLINE_FEATURES,
+        units: int = 128,
+        layers: int = 3,
+        dropout: float = 0.3,
+        sharing: float = 0.5,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(num_classes, temperature)
+        self.units = units
+        self.input_norm = BatchRenorm(inputs)
+        sizes = [inputs] + [units] * (layers - 1)
+        self.lstms = nn.ModuleList(nn.LSTM(size, units, batch_first=True) for size in sizes)
+        self.norms = nn.ModuleList(BatchRenorm(units) for _ in sizes)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = StreamingAttention(units, sharing)
+        self.dense = nn.Linear(2 * units, 128)
+        self.dense_norm = BatchRenorm(128)
+        self.classifier = nn.Linear(128, num_classes)
+
+    def initial(self, people: int) -> OnlineState:
+        """The state of people before their first frame."""
+        zero = self.classifier.weight.new_zeros(people, len(self.lstms), self.units)
+        return OnlineState(zero, zero, self.attention.initial(people))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Whole sequences.
+
+        Args:
+            x: (batch, steps, inputs) `online_features`.
+            mask: (batch, steps) bool, False for padding at the end (only training needs it).
+
+        Returns:
+            (batch, steps, num_classes) logits, each from the frames up to it.
+        """
+        elapsed = x[..., ELAPSED]
+        h = self.input_norm(x, mask)
+        for lstm, norm in zip(self.lstms, self.norms, strict=True):
+            h = self.dropout(norm(lstm(h)[0], mask))
+        return self._head(h, self.attention(h, elapsed), mask)
+
+    def step(self, features: Tensor, state: OnlineState) -> tuple[Tensor, OnlineState]:
+        """One frame of any number of people.
+
+        Args:
+            features: (people, inputs) of `online_step`.
+            state: of the same people in the same order, from `initial` or the step before.
+
+        Returns:
+            (people, num_classes) logits, new state.
+        """
+        elapsed = features[:, ELAPSED]
+        h = self.input_norm(features)
+        hidden, cell = [], []
+        for k, (lstm, norm) in enumerate(zip(self.lstms, self.norms, strict=True)):
+            past = (state.hidden[:, k], state.cell[:, k])
+            parameters = [getattr(lstm, name) for name in LSTM_PARAMETERS]
+            new_hidden, new_cell = torch.lstm_cell(h, past, *parameters)
+            hidden.append(new_hidden)
+            cell.append(new_cell)
+            h = self.dropout(norm(new_hidden))
+        attended, attention = self.attention.step(h, elapsed, state.attention)
+        logits = self._head(h, attended)
+        return logits, OnlineState(torch.stack(hidden, 1), torch.stack(cell, 1), attention)
+
+    def _head(self, h: Tensor, attended: Tensor, mask: Tensor | None = None) -> Tensor:
+        joined = torch.cat([h, self.attention.mix(attended)], -1)
+        dense = self.dense_norm(functional.relu(self.dense(joined)), mask)
+        return self.classifier(self.dropout(dense))
