@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+#: Logit of a past that never was.
+NEVER = -1e9
+#: The past fades by no more than exp of this from one frame to the next, so that nothing
+#: underflows within a chunk; a pause of any length still makes it as good as forgotten.
+MOST_FADE = 4.0
 #: Frames that a sequence forward sums up at once; see `StreamingAttention._scan`.
 CHUNK = 16
 
@@ -80,49 +85,51 @@ class StreamingAttention(nn.Module):
     def initial(self, people: int) -> AttentionState:
         """The state before the first frame."""
         zero = self.raw_rate.new_zeros(people, 2, self.dimensions)
-        return AttentionState(torch.full_like(zero, -1e9), zero, zero)
+        return AttentionState(torch.full_like(zero, NEVER), zero, zero)
 
     def step(
         self, h: Tensor, elapsed: Tensor, state: AttentionState
     ) -> tuple[Tensor, AttentionState]:
-        """One frame.
+        """One frame, in inference.
 
         Args:
             h: (people, dimensions) features.
             elapsed: (people,) seconds since the frame before.
 
         Returns:
-            (people, 2, dimensions) attended features by own and by shared weights, new state.
+            (people, dimensions) attended features, new state.
         """
-        return self._accumulate(h, self._both(self.logits(h)), elapsed, self._rates(), state)
+        logits = self._both(self.logits(h))
+        faded = state.peak - (self.rates() * elapsed[:, None, None]).clamp(max=MOST_FADE)
+        peak = torch.maximum(faded, logits)
+        keep, gain = (faded - peak).exp(), (logits - peak).exp()
+        total = state.total * keep + gain
+        weighted = state.weighted * keep + gain * h.unsqueeze(1)
+        own, shared = (weighted / total).unbind(1)
+        return torch.lerp(own, shared, self.sharing), AttentionState(peak, total, weighted)
 
     def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
-        """All frames of sequences at once, the same arithmetic as `step`.
+        """All frames of sequences at once; in inference the same arithmetic as `step`.
 
         Args:
             h: (batch, steps, dimensions) features.
             elapsed: (batch, steps) seconds since the frame before.
 
         Returns:
-            (batch, steps, 2, dimensions).
+            (batch, steps, dimensions).
         """
-        logits, rates = self._both(self.logits(h)), self._rates()
-        state, out = self.initial(len(h)), []
-        for start in range(0, h.shape[1], CHUNK):
-            part = slice(start, start + CHUNK)
-            attended, state = self._scan(h[:, part], logits[:, part], elapsed[:, part], rates, state)
-            out.append(attended)
-        return torch.cat(out, 1)
-
-    def mix(self, attended: Tensor) -> Tensor:
-        """(batch, ..., 2, dimensions) by own and shared weights -> (batch, ..., dimensions)."""
-        own, shared = attended.unbind(-2)
+        logits, rates = self._both(self.logits(h)), self.rates()
         if not self.training:
+            own, shared = self._scan(h.unsqueeze(2), logits, elapsed, rates).unbind(2)
             return torch.lerp(own, shared, self.sharing)
-        shape = [len(own)] + [1] * (own.ndim - 2) + [own.shape[-1]]
-        return torch.where(torch.rand(shape, device=own.device) < self.sharing, shared, own)
+        shares = torch.rand(len(h), 1, 1, self.dimensions, device=h.device) < self.sharing
+        own, shared = logits.split(1, 2)
+        drawn = torch.where(shares, shared, own)
+        rates = torch.where(shares[:, 0], rates[1:], rates[:1])
+        return self._scan(h.unsqueeze(2), drawn, elapsed, rates).squeeze(2)
 
-    def _rates(self) -> Tensor:
+    def rates(self) -> Tensor:
+        """(2, dimensions) forgetting rates per second, of own and of shared weights."""
         return self._both(functional.softplus(self.raw_rate))
 
     @staticmethod
@@ -131,33 +138,36 @@ class StreamingAttention(nn.Module):
         return torch.stack([x, x.mean(-1, keepdim=True).expand_as(x)], -2)
 
     @staticmethod
-    def _accumulate(
-        h: Tensor, logits: Tensor, elapsed: Tensor, rates: Tensor, state: AttentionState
-    ) -> tuple[Tensor, AttentionState]:
-        """One frame: h (people, dimensions), logits (people, 2, dimensions)."""
-        faded = state.peak - rates * elapsed[:, None, None]
-        peak = torch.maximum(faded, logits)
-        keep, gain = (faded - peak).exp(), (logits - peak).exp()
-        total = state.total * keep + gain
-        weighted = state.weighted * keep + gain * h.unsqueeze(1)
-        return weighted / total, AttentionState(peak, total, weighted)
+    def _scan(h: Tensor, logits: Tensor, elapsed: Tensor, rates: Tensor) -> Tensor:
+        """The weighted means of whole sequences.
 
-    @staticmethod
-    def _scan(
-        h: Tensor, logits: Tensor, elapsed: Tensor, rates: Tensor, state: AttentionState
-    ) -> tuple[Tensor, AttentionState]:
-        """Some frames at once: h (people, steps, dimensions), logits (people, steps, 2, ...).
+        What `step` does frame by frame is a sum of exp(logit_i + rate * time_i) over the past,
+        all relative to one peak, that is, a cumulative sum. Relative to the newest time old frames would
+        underflow in long sequences, and relative to the oldest one new frames would overflow, so
+        it is done in chunks.
 
-        What `_accumulate` does frame by frame is a sum of exp(logit_i + rate * time_i) over the
-        past, all relative to one peak: a cumulative sum. Relative to the newest time, old frames
-        would underflow on long sequences and new ones overflow relative to the oldest, hence the
-        chunks.
+        Args:
+            h: (batch, steps, 1, dimensions).
+            logits: (batch, steps, kinds, dimensions).
+            elapsed: (batch, steps).
+            rates: (kinds, dimensions), or (batch, kinds, dimensions).
+
+        Returns:
+            (batch, steps, kinds, dimensions).
         """
-        grown = logits + rates * elapsed.cumsum(1)[..., None, None]
-        # Any common offset gives the same ratio; no gradient needs to know of it.
-        peak = torch.maximum(state.peak, grown.amax(1)).detach()
-        gain, keep = (grown - peak[:, None]).exp(), (state.peak - peak).exp()
-        total = gain.cumsum(1) + (state.total * keep)[:, None]
-        weighted = (gain * h.unsqueeze(2)).cumsum(1) + (state.weighted * keep)[:, None]
-        faded = peak - rates * elapsed.sum(1)[:, None, None]
-        return weighted / total, AttentionState(faded, total[:, -1], weighted[:, -1])
+        peak = torch.full_like(logits[:, 0], NEVER)
+        total, weighted = torch.zeros_like(peak), torch.zeros_like(peak)
+        means = []
+        for start in range(0, h.shape[1], CHUNK):
+            part = slice(start, start + CHUNK)
+            fade = (rates.unsqueeze(-3) * elapsed[:, part, None, None]).clamp(max=MOST_FADE)
+            growth = fade.cumsum(1)
+            grown = logits[:, part] + growth
+            # Any common offset gives the same means, so no gradient needs to know of this one.
+            top = torch.maximum(peak, grown.amax(1)).detach()
+            gain, keep = (grown - top[:, None]).exp(), (peak - top).exp()
+            totals = gain.cumsum(1) + (total * keep)[:, None]
+            sums = (gain * h[:, part]).cumsum(1) + (weighted * keep)[:, None]
+            means.append(sums / totals)
+            peak, total, weighted = top - growth[:, -1], totals[:, -1], sums[:, -1]
+        return torch.cat(means, 1)

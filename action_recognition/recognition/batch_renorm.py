@@ -48,6 +48,10 @@ class BatchRenorm(nn.Module):
         if not self.training:
             scale, shift = self.affine()
             return x * scale + shift
+        with torch.autocast(x.device.type, enabled=False):
+            return self._train(x.float() if x.dtype != torch.double else x, mask)
+
+    def _train(self, x: Tensor, mask: Tensor | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         # Weights of the rows that sum to 1; a product with them is far faster than indexing.
         share = rows.new_ones(len(rows)) if mask is None else mask.reshape(-1).to(rows.dtype)
@@ -62,7 +66,8 @@ class BatchRenorm(nn.Module):
             d = ((mean - self.running_mean) / self.running_std).clamp(-self.d_max, self.d_max)
             self.running_mean.lerp_(mean, momentum)
             self.running_std.lerp_(std, momentum)
-        return ((x - mean) / std * r + d) * self.weight + self.bias
+        scale = r * self.weight / std
+        return torch.addcmul(d * self.weight + self.bias - mean * scale, x, scale)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """The (features,) scale and shift that inference applies."""

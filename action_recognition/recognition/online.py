@@ -56,6 +56,25 @@ class OnlineState(NamedTuple):
         return cls.of(torch.cat(parts) for parts in zip(*(s.tensors for s in states), strict=True))
 
 
+class LockedDropout(nn.Module):
+    """Dropout with one draw per sequence and feature, the same in all its frames.
+
+    A recurrent layer sees through independent draws by averaging over time (Gal and Ghahramani
+    2016, arXiv 1512.05287).
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, steps, features); unchanged in inference."""
+        if not self.training or not self.share:
+            return x
+        keep = torch.rand(len(x), 1, x.shape[-1], device=x.device) >= self.share
+        return x * (keep / (1 - self.share))
+
+
 class OnlineRecognizer(Recognizer):
     """Our streaming model: an answer at every frame, at a cost that does not grow with time.
 
@@ -80,7 +99,7 @@ class OnlineRecognizer(Recognizer):
         sizes = [inputs] + [units] * (layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(size, units, batch_first=True) for size in sizes)
         self.norms = nn.ModuleList(BatchRenorm(units) for _ in sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = LockedDropout(dropout)
         self.attention = StreamingAttention(units, sharing)
         self.dense = nn.Linear(2 * units, 128)
         self.dense_norm = BatchRenorm(128)
@@ -126,12 +145,12 @@ class OnlineRecognizer(Recognizer):
             new_hidden, new_cell = torch.lstm_cell(h, past, *parameters)
             hidden.append(new_hidden)
             cell.append(new_cell)
-            h = self.dropout(norm(new_hidden))
+            h = norm(new_hidden)
         attended, attention = self.attention.step(h, elapsed, state.attention)
         logits = self._head(h, attended)
         return logits, OnlineState(torch.stack(hidden, 1), torch.stack(cell, 1), attention)
 
     def _head(self, h: Tensor, attended: Tensor, mask: Tensor | None = None) -> Tensor:
-        joined = torch.cat([h, self.attention.mix(attended)], -1)
+        joined = torch.cat([h, attended], -1)
         dense = self.dense_norm(functional.relu(self.dense(joined)), mask)
         return self.classifier(self.dropout(dense))

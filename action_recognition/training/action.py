@@ -54,6 +54,7 @@ class ActionConfig:
     refit: bool = True
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
+    precision: str = 'float32'
     epochs: int = 60
     batch: int = 64
     learning_rate: float = 2e-3
@@ -182,7 +183,7 @@ def loss_of(
     logits = model(batch.x, batch.mask)
     steps = logits.shape[1]
     losses = functional.cross_entropy(
-        logits.flatten(0, 1),
+        logits.float().flatten(0, 1),
         batch.target.repeat_interleave(steps),
         reduction='none',
         label_smoothing=config.label_smoothing,
@@ -237,7 +238,8 @@ def fit(
                 for group in optimiser.param_groups:
                     rate = config.learning_rate * loop.cosine(progress, config.warm_up)
                     group['lr'] = rate
-                loss, hits = loss_of(model, Batch(*(t.to(device) for t in batch)), config)
+                with torch.autocast(device.type, torch.bfloat16, config.precision == 'bfloat16'):
+                    loss, hits = loss_of(model, Batch(*(t.to(device) for t in batch)), config)
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)

@@ -37,28 +37,63 @@ def test_in_training_a_dimension_has_either_its_own_or_the_mean_weights():
 
 
 def reference(layer: StreamingAttention, h: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
-    """(steps, 2, dimensions): a softmax over all frames so far, written out for each frame."""
+    """(2, steps, dimensions), own and shared: a softmax over the past, for each frame anew."""
     weight, bias = (p.detach().double().numpy() for p in layer.logits.parameters())
     rate = np.log1p(np.exp(layer.raw_rate.detach().double().numpy()))
     scores, time = h @ weight.T + bias, elapsed.cumsum()
-    out = np.empty((len(h), 2, h.shape[1]))
+    out = np.empty((2, len(h), h.shape[1]))
     for t in range(len(h)):
         age = (time[t] - time[: t + 1])[:, None]
         own = np.exp(scores[: t + 1] - age * rate)
         mean = np.exp(scores[: t + 1].mean(1, keepdims=True) - age * rate.mean())
         for k, weights in enumerate((own, mean)):
-            out[t, k] = (weights / weights.sum(0) * h[: t + 1]).sum(0)
+            out[k, t] = (weights / weights.sum(0) * h[: t + 1]).sum(0)
     return out
 
 
-def test_streaming_attention_is_a_softmax_over_the_past_that_fades():
-    torch.manual_seed(1)
-    layer = StreamingAttention(6).eval()
+def sequences(batch: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
-    h, elapsed = rng.normal(0, 2, (3, 40, 6)), rng.uniform(0.03, 0.2, (3, 40))
+    return rng.normal(0, 2, (batch, steps, 6)), rng.uniform(0.03, 0.2, (batch, steps))
+
+
+@pytest.mark.parametrize('sharing', [0.0, 0.3])
+def test_streaming_attention_is_a_softmax_over_the_past_that_fades(sharing):
+    torch.manual_seed(1)
+    layer = StreamingAttention(6, sharing).eval()
+    h, elapsed = sequences(3, 40)
     out = layer(torch.from_numpy(h).float(), torch.from_numpy(elapsed).float())
     for k in range(3):
-        np.testing.assert_allclose(out[k].detach(), reference(layer, h[k], elapsed[k]), atol=1e-5)
+        own, shared = reference(layer, h[k], elapsed[k])
+        expected = (1 - sharing) * own + sharing * shared
+        np.testing.assert_allclose(out[k].detach(), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_in_training_a_sequence_draws_own_or_shared_weights_for_each_dimension():
+    torch.manual_seed(1)
+    layer = StreamingAttention(6, 0.25)
+    h, elapsed = sequences(200, 20)
+    out = layer(torch.from_numpy(h).float(), torch.from_numpy(elapsed).float()).numpy()
+    shares = []
+    for k in range(200):
+        own, shared = reference(layer, h[k], elapsed[k])
+        is_own, is_shared = (np.isclose(out[k], x, atol=1e-4).all(0) for x in (own, shared))
+        assert (is_own ^ is_shared).all()
+        shares.append(is_shared.mean())
+    assert abs(np.mean(shares) - 0.25) < 0.03
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('pause', [0.1, 1.0, 30.0])
+def test_steps_equal_the_sequence_also_over_long_pauses(pause):
+    torch.manual_seed(2)
+    layer = StreamingAttention(6).eval()
+    h, elapsed = (torch.from_numpy(x).float() for x in sequences(2, 50))
+    elapsed[:, 20:23] = pause
+    expected, state = layer(h, elapsed), layer.initial(2)
+    for t in range(50):
+        attended, state = layer.step(h[:, t], elapsed[:, t], state)
+        torch.testing.assert_close(attended, expected[:, t], atol=1e-5, rtol=0)
 
 
 def test_streaming_attention_stays_finite_over_long_streams_and_forgets():
@@ -68,17 +103,7 @@ def test_streaming_attention_stays_finite_over_long_streams_and_forgets():
         for _ in range(500):
             attended, state = layer.step(torch.full((1, 4), 50.0), torch.tensor([5.0]), state)
         assert all(torch.isfinite(tensor).all() for tensor in state)
-        torch.testing.assert_close(attended, torch.full((1, 2, 4), 50.0))
+        torch.testing.assert_close(attended, torch.full((1, 4), 50.0))
         for _ in range(100):
             attended, state = layer.step(torch.zeros(1, 4), torch.tensor([5.0]), state)
     assert attended.abs().max() < 1e-6
-
-
-def test_mix_takes_the_expectation_in_inference_and_draws_per_sample_in_training():
-    layer = StreamingAttention(64, sharing=0.25)
-    attended = torch.stack([torch.zeros(50, 3, 64), torch.ones(50, 3, 64)], -2)
-    drawn = layer.mix(attended)
-    assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    assert (drawn == drawn[:, :1]).all()  # one draw for all frames of a sample
-    assert abs(drawn.mean() - 0.25) < 0.05
-    torch.testing.assert_close(layer.eval().mix(attended), torch.full((50, 3, 64), 0.25))
