@@ -35,12 +35,12 @@ class ReluLstm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, steps, inputs) -> (batch, steps, units)."""
-        projected = self.kernel(x)
         hidden = cell = x.new_zeros(len(x), self.units)
         outputs = []
-        for t in range(x.shape[1]):
-            gates = projected[:, t] + self.recurrent(hidden)
-            i, f, g, o = gates.chunk(4, 1)
+        # Time first and taken apart at once: a slice per step would, backwards, fill and add a
+        # gradient of the size of the whole sequence per step.
+        for projected in self.kernel(x.transpose(0, 1)).unbind():
+            i, f, g, o = (projected + self.recurrent(hidden)).chunk(4, 1)
             cell = f.sigmoid() * cell + i.sigmoid() * g.relu()
             hidden = o.sigmoid() * cell.relu()
             outputs.append(hidden)
