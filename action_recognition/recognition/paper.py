@@ -60,6 +60,10 @@ class PaperRecognizer(Recognizer):
     | Softmax                      | (batch, 32)        |
 
     `forward` returns the logits of the softmax.
+
+    Args of the constructor that are about the paper's experiments: `attention`, False for the
+    comparison of figure 7, in which the features of the last LSTM go straight to Flatten; and
+    `sharing`, p of equation 7, 0 for attention without shared weights.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class PaperRecognizer(Recognizer):
         inputs: int = PAPER_FEATURES,
         units: int = 128,
         dropout: float = 0.3,
+        attention: bool = True,
         sharing: float = 0.5,
         temperature: float = 1.0,
     ) -> None:
@@ -81,7 +86,7 @@ class PaperRecognizer(Recognizer):
                 for size in (inputs, units, units)
             )
         )
-        self.attention = RandomSharingAttention(steps, sharing)
+        self.attention = RandomSharingAttention(steps, sharing) if attention else nn.Identity()
         self.flatten = nn.Flatten()
         self.dense = nn.Sequential(
             *(nn.Linear(steps * units, 128), nn.ReLU(), BatchRenorm(128), nn.Dropout(dropout)),
