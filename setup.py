@@ -128,7 +128,11 @@ setup(
         'scipy>=1.8',
         'tqdm>=4.57',
     ],
-    extras_require={'torch': ['torch>=2.1'], 'opencv': ['opencv-python-headless>=4.5']},
+    extras_require={
+        'torch': ['torch>=2.1'],
+        'opencv': ['opencv-python-headless>=4.5'],
+        'peers': ['scikit-learn>=1.2'],
+    },
     entry_points={'console_scripts': [f'action-recognition = {NAME}.cli:main']},
     cmdclass={'build': Build, 'build_messages': BuildMessages},
     distclass=MessageDistribution,

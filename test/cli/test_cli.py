@@ -34,7 +34,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     assert result.returncode == 0
     assert result.stderr.split() == []
     for name in COMMANDS:
-        assert f' {name} ' in result.stdout
+        assert name in result.stdout.split()
 
 
 @pytest.mark.parametrize('name', COMMANDS)

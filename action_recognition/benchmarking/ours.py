@@ -1,0 +1,100 @@
+"""The recognisers of this package as peers: trained by a config, or published weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from action_recognition import weights
+from action_recognition.benchmarking.peer import Step
+from action_recognition.datasets.clips import SkeletonClip, train_validation
+from action_recognition.errors import UserError
+from action_recognition.evaluation.action import clip_logits, softmax
+from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
+from action_recognition.recognition.stream import StreamingRecognizer
+from action_recognition.skeleton import FloatArray
+from action_recognition.training.action import ActionConfig, Sampler, fit, fit_temperature
+
+
+class _Ours:
+    """What both have in common: a network and its labels."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    model: PaperRecognizer | OnlineRecognizer
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def probabilities(self, clips: Sequence[SkeletonClip]) -> FloatArray:
+        logits = clip_logits(self.model, clips, asked=(1.0,))
+        return softmax(np.stack([answer[-1] for answer in logits]), self.model.temperature)
+
+    def step(self) -> Step:
+        # A copy, because the recogniser folds its normalisation into its weights.
+        return StreamingRecognizer(copy.deepcopy(self.model), self.labels).update
+
+
+class TrainedPeer(_Ours):
+    """A model trained by a config as `train action` does, on the joints that all peers get."""
+
+    trains = True
+
+    def __init__(self, config: ActionConfig, epochs: int | None = None) -> None:
+        """Args: epochs, instead of those of the config."""
+        self.name = config.model
+        self.config = replace(config, teacher_share=0.0, epochs=epochs or config.epochs)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        elsewhere = ('name', 'set', 'split', 'seeds', 'threads', 'validate_every')
+        return {key: value for key, value in asdict(self.config).items() if key not in elsewhere}
+
+    def fit(
+        self, clips: Sequence[SkeletonClip], labels: Sequence[str], seed: int, folder: Path
+    ) -> None:
+        """As `Peer.fit`; goes on from the checkpoints in `folder`."""
+        self.labels = tuple(labels)
+        fitting, validation = train_validation(clips, self.config.validation, seed)
+        sampler = Sampler(self.config, fitting, labels, {})
+        model = fit(self.config, seed, sampler, labels, (), folder / 'validated', True)
+        logits = clip_logits(model, validation)
+        temperature = fit_temperature(logits, validation, labels)
+        if self.config.refit:
+            sampler = Sampler(self.config, clips, labels, {})
+            model = fit(self.config, seed, sampler, labels, (), folder / 'refit', True)
+        model.temperature = temperature
+        self.model = model.cpu()
+
+
+class PublishedPeer(_Ours):
+    """Weights as they are published; they answer with their own labels."""
+
+    trains = False
+
+    def __init__(self, name: str, set_name: str, splits: Sequence[int]) -> None:
+        """Args: name, of the weights, or path; set_name and splits, whose test part they will see.
+
+        Raises:
+            UserError: as `load_recognizer`, or they were trained on another split.
+        """
+        header, self.model = load_recognizer(name)
+        self.recipe = {'weights': weights.digest(weights.find(name))}
+        self.name, self.labels = header.name, header.labels
+        self.kind = 'paper' if isinstance(self.model, PaperRecognizer) else 'online'
+        split = header.training.get('split')
+        if set_name != 'penn' and split is not None and set(splits) != {split}:
+            raise UserError(
+                f'{self.name} was trained on split {split}: of the others it knows test clips'
+            )
+
+    def fit(
+        self, clips: Sequence[SkeletonClip], labels: Sequence[str], seed: int, folder: Path
+    ) -> None:
+        """Nothing is left to learn."""

@@ -1,0 +1,114 @@
+"""Results that outlive a run: one row for each peer, set, split and seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from action_recognition.errors import UserError
+
+#: What is averaged over splits and then over seeds.
+FIGURES = ('accuracy', 'ece', 'ms_median', 'ms_p95', 'parameters')
+
+Row = dict[str, Any]
+
+
+class Results:
+    """A JSON file of rows `{"key": {...}, "figures": {...}}`.
+
+    Several runs may add to one file, if not in the same moment.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises: UserError, the file there is not one of ours."""
+        self.path = path
+        self._read()
+
+    def _read(self) -> list[Row]:
+        if not self.path.exists():
+            return []
+        try:
+            rows = json.loads(self.path.read_text(encoding='utf-8'))
+            return [{'key': dict(row['key']), 'figures': dict(row['figures'])} for row in rows]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f'{self.path} holds no results; give another --out') from error
+
+    def find(self, key: Mapping[str, Any]) -> Row | None:
+        """The figures stored under a key that is equal in every entry, or None."""
+        plain = _plain(key)
+        return next((row['figures'] for row in self._read() if row['key'] == plain), None)
+
+    def add(self, key: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+        """Store figures under a key.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        rows = [*self._read(), {'key': _plain(key), 'figures': _plain(figures)}]
+        partial = self.path.with_name(self.path.name + '.partial')
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
+            partial.replace(self.path)
+        except OSError as error:
+            raise UserError(f'cannot write {self.path}: {error.strerror}') from error
+
+
+def _plain(value: Mapping[str, Any]) -> Row:
+    """As JSON gives it back: tuples are lists, keys are strings."""
+    return json.loads(json.dumps(value))
+
+
+def average(rows: Sequence[tuple[int, Row]]) -> Row:
+    """Figures of one peer over all its (seed, figures).
+
+    Splits are averaged for each seed first, so that `accuracy_std` is of seeds alone: None for a
+    single one. `n` counts the clips of all splits.
+    """
+    by_seed: dict[int, list[Row]] = {}
+    for seed, figures in rows:
+        by_seed.setdefault(seed, []).append(figures)
+
+    def means(values: Iterable[Iterable[float]]) -> list[float]:
+        return [float(np.mean(list(of_seed))) for of_seed in values]
+
+    out: Row = {}
+    for name in FIGURES:
+        per_seed = means([f[name] for f in figures] for figures in by_seed.values())
+        mean = float(np.mean(per_seed))
+        out[name] = round(mean) if name == 'parameters' else mean
+        if name in ('accuracy', 'ece'):
+            out[f'{name}_std'] = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None
+    first = rows[0][1]
+    out['accuracy_at'] = {
+        fraction: float(
+            np.mean(means([f['accuracy_at'][fraction] for f in g] for g in by_seed.values()))
+        )
+        for fraction in first['accuracy_at']
+    }
+    out['n'], out['classes'] = sum(f['n'] for f in by_seed[rows[0][0]]), first['classes']
+    out['seeds'] = sorted(by_seed)
+    return out
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """A table of rows.
+
+    Args:
+        columns: heading -> a format string over the row, such as '{accuracy:.3f}'; where it
+            names a value that is None or absent, the cell is a dash.
+    """
+    lines = [list(columns), ['---'] * len(columns)]
+    lines += [[_cell(text, row) for text in columns.values()] for row in rows]
+    return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in lines)
+
+
+def _cell(text: str, row: Mapping[str, Any]) -> str:
+    try:
+        return text.format_map(row)
+    except (KeyError, TypeError):  # a format such as .3f does not take None
+        return '-'

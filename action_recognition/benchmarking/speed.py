@@ -1,0 +1,84 @@
+"""Milliseconds per frame of streams, measured in turns so that a busy machine hits all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from action_recognition.benchmarking.peer import Step
+from action_recognition.skeleton import FloatArray, Poses
+
+#: Place of the 14 joints of somebody who stands, in torso sizes from the neck, y down.
+STANDING = (
+    (0, -0.3),
+    (0, 0),
+    (-0.3, 0),
+    (-0.4, 0.4),
+    (-0.4, 0.8),
+    (0.3, 0),
+    (0.4, 0.4),
+    (0.4, 0.8),
+    (-0.2, 0.9),
+    (-0.2, 1.5),
+    (-0.2, 2.1),
+    (0.2, 0.9),
+    (0.2, 1.5),
+    (0.2, 2.1),
+)
+FRAME = 33_333_333  # ns
+
+#: Frames that every stream sees before the clock runs: the longest window is full by then.
+WARM_UP = 70
+TURN = 20
+
+
+def walkers(people: int, frames: int) -> list[Poses]:
+    """People side by side whose joints swing, at 30 Hz, all joints seen.
+
+    Args:
+        people: with track ids from 0.
+    """
+    size, phase = 80.0, np.arange(14)
+    out = []
+    for t in range(frames):
+        swing = 0.15 * np.sin(0.2 * t + phase)
+        one = (np.array(STANDING) + np.stack([swing + 0.02 * t, 0.3 * swing], 1)) * size + 200
+        xy = one + np.arange(people)[:, None, None] * np.array([150.0, 0.0])
+        score = np.full((people, 14), 0.9)
+        out.append(Poses(xy, score, np.arange(people), t * FRAME, (1920, 1080)))
+    return out
+
+
+def milliseconds(steps: Mapping[str, Step], people: int, rounds: int) -> dict[str, FloatArray]:
+    """Time of each frame of each stream.
+
+    The streams take turns of `TURN` frames, `rounds` turns each.
+
+    Args:
+        steps: streams that start anew.
+
+    Returns:
+        (TURN * rounds,) milliseconds per stream.
+    """
+    frames = walkers(people, WARM_UP + TURN * rounds)
+    for step in steps.values():
+        for poses in frames[:WARM_UP]:
+            step(poses)
+    spent: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds):
+        begin = WARM_UP + turn * TURN
+        for name, step in steps.items():
+            for poses in frames[begin : begin + TURN]:
+                start = time.perf_counter()
+                step(poses)
+                spent[name].append(1e3 * (time.perf_counter() - start))
+    return {name: np.array(times) for name, times in spent.items()}
+
+
+def summary(times: FloatArray) -> dict[str, Any]:
+    """`ms_median`, `ms_p95` and `fps`, frames per second at the median."""
+    median = float(np.median(times))
+    return {'ms_median': median, 'ms_p95': float(np.percentile(times, 95)), 'fps': 1e3 / median}

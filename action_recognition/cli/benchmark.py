@@ -1,0 +1,156 @@
+"""`action-recognition benchmark`: speed, and accuracy beside other recognisers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from action_recognition import resources
+from action_recognition.cli.output import write_json
+from action_recognition.errors import UserError
+
+HELP = 'Measure speed, and train other recognisers beside ours.'
+
+#: The configs of our models when none is given.
+CONFIGS = ('config/train/paper_union32.yaml', 'config/train/online_union32.yaml')
+
+PEER_COLUMNS = {
+    'peer': '{peer}',
+    'accuracy': '{accuracy:.3f}',
+    'std': '{accuracy_std:.3f}',
+    **{f'at {k}0 %': '{accuracy_at[0.' + str(k) + ']:.3f}' for k in (1, 2, 4, 6)},
+    'ECE': '{ece:.3f}',
+    'ms median': '{ms_median:.3f}',
+    'ms p95': '{ms_p95:.3f}',
+    'ratio': '{ratio:.2f}',
+    'parameters': '{parameters}',
+}
+SPEED_COLUMNS = {
+    'what': '{what}',
+    'people': '{people}',
+    'ms median': '{ms_median:.3f}',
+    'ms p95': '{ms_p95:.3f}',
+    'fps': '{fps:.0f}',
+    'ratio': '{ratio:.2f}',
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
+    peers = tasks.add_parser('peers', help='train, score and time other recognisers and ours')
+    peers.add_argument('--set', required=True, choices=('penn', 'jhmdb14', 'jhmdb21', 'union32'))
+    peers.add_argument(
+        '--split',
+        type=_numbers,
+        default=[1],
+        metavar='N,...',
+        help='of JHMDB; of several the mean (default: 1)',
+    )
+    peers.add_argument(
+        '--data', type=Path, required=True, metavar='DIR', help='folder that holds the sets'
+    )
+    peers.add_argument('--seeds', type=int, default=3, metavar='N', help='default: 3')
+    peers.add_argument(
+        '--peers', metavar='NAME,...', help='default: most of them; a wrong name lists all'
+    )
+    peers.add_argument(
+        '--epochs',
+        metavar='N|NAME=N,...',
+        help="instead of each peer's own number (of ours: that of the config)",
+    )
+    peers.add_argument(
+        '--config',
+        type=Path,
+        action='append',
+        metavar='FILE',
+        help='of our models, one for each kind (default: those of the 32-class task)',
+    )
+    peers.add_argument(
+        '--ours', metavar='NAME', help='published weights in place of the model of their kind'
+    )
+    peers.add_argument(
+        '--out',
+        type=Path,
+        default=Path('runs/peers'),
+        metavar='DIR',
+        help='results.json there is added to; what it holds is not repeated (default: runs/peers)',
+    )
+
+    recognizer = tasks.add_parser('recognizer', help='time per frame beside windowed networks')
+    recognizer.add_argument('--model', default='online_union32', help='name or path of the weights')
+    recognizer.add_argument(
+        '--people', type=_numbers, default=[1, 10], metavar='N,...', help='default: 1,10'
+    )
+    for task in (peers, recognizer):
+        task.add_argument('--threads', type=int, default=1, metavar='N', help='default: 1')
+        task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(part) for part in text.split(',')]
+    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f'different numbers from 1 up are needed, not {text}')
+    return numbers
+
+
+def run(args: argparse.Namespace) -> None:
+    for name in ('seeds', 'threads'):
+        if getattr(args, name, 1) < 1:
+            raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
+    # NumPy reads this when it is imported; PyTorch is told by call.
+    os.environ['OPENBLAS_NUM_THREADS'] = str(args.threads)
+    figures, columns = _peers(args) if args.task == 'peers' else _recognizer(args)
+    from action_recognition.benchmarking.results import markdown
+
+    print(markdown(figures['rows'], columns))
+    if args.json:
+        write_json(args.json, figures)
+
+
+def _recognizer(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
+    from action_recognition.benchmarking import recognizer
+
+    return recognizer.run(args.model, args.people, args.threads), SPEED_COLUMNS
+
+
+def _peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
+    from action_recognition.benchmarking import compare
+    from action_recognition.benchmarking.ours import PublishedPeer
+    from action_recognition.benchmarking.peer import Peer
+    from action_recognition.training.action import ActionConfig
+
+    names = args.peers.split(',') if args.peers else list(compare.DEFAULT_PEERS)
+    if len(set(names)) < len(names):
+        raise UserError(f'--peers names one twice: {args.peers}')
+    paths = args.config or [resources.find(name) for name in CONFIGS]
+    configs = {config.model: config for config in map(ActionConfig.load, paths)}
+    epochs = _epochs(args.epochs, names)
+    peers: list[Peer] = []
+    published = PublishedPeer(args.ours, args.set, args.split) if args.ours else None
+    for name in names:
+        if published is None or name != published.kind:
+            peers.append(compare.create_peer(name, configs, epochs.get(name)))
+    if published:
+        peers.append(published)
+    figures = compare.run(
+        args.set, args.data, args.split, args.seeds, peers, args.out, args.threads
+    )
+    return figures, PEER_COLUMNS
+
+
+def _epochs(text: str | None, names: list[str]) -> dict[str, int]:
+    """The epochs of the peers that `--epochs` names, or of all."""
+    if text is None:
+        return {}
+    pairs = [part.rpartition('=') for part in text.split(',')]
+    try:
+        epochs = {name: int(number) for name, _, number in pairs}
+    except ValueError:
+        epochs = {}
+    if list(epochs) == ['']:
+        epochs = dict.fromkeys(names, epochs[''])
+    if not epochs or min(epochs.values()) < 1 or not set(epochs) <= set(names):
+        raise UserError(f'--epochs is N, or NAME=N,... of names in --peers, from 1, not {text!r}')
+    return epochs

@@ -1,0 +1,24 @@
+"""The windowed LSTM."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from action_recognition.benchmarking.lstm import WindowLstm, directions
+from action_recognition.skeleton import part_directions
+
+
+def test_directions_are_those_of_the_skeleton_in_units_of_pi():
+    xy = torch.rand(2, 3, 14, 2)
+    np.testing.assert_allclose(directions(xy) * np.pi, part_directions(xy.numpy()), atol=1e-5)
+
+
+def test_shapes_and_parameters():
+    network = WindowLstm(14).eval()
+    assert network(torch.rand(3, 60, 14, 2)).shape == (3, 14)
+    lstm = 4 * 128 * (34 + 128 + 2) + 2 * 4 * 128 * (128 + 128 + 2)
+    attention = 128 * 128 + 128 + 128 + 1
+    classifier = 128 * 14 + 14
+    found = sum(parameter.numel() for parameter in network.parameters())
+    assert found == lstm + attention + classifier == 366_607

@@ -1,0 +1,133 @@
+"""`benchmark`: arguments, the table, the JSON, and one line for what cannot be done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from action_recognition.benchmarking import compare, recognizer
+from action_recognition.cli import main
+
+PEERS = ['benchmark', 'peers', '--set', 'jhmdb14', '--seeds', '1']
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The command sets this for its own process: give it back afterwards."""
+    monkeypatch.setenv('OPENBLAS_NUM_THREADS', '1')
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        [],
+        ['peers', '--set', 'jhmdb14'],
+        ['peers', '--set', 'ucf', '--data', '.'],
+        ['peers', '--set', 'penn', '--data', '.', '--split', '1,1'],
+        ['recognizer', '--people', '0'],
+        ['recognizer', '--people', 'all'],
+    ],
+)
+def test_wrong_arguments_exit_with_code_2(arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(['benchmark', *arguments])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--peers', 'ddnet,tcn'], "unknown peer 'tcn'"),
+        (['--peers', 'ddnet,ddnet'], '--peers names one twice'),
+        (['--seeds', '0'], '--seeds must be at least 1, not 0'),
+        (['--threads', '0'], '--threads must be at least 1, not 0'),
+        (['--peers', 'ddnet', '--epochs', '0'], "not '0'"),
+        (['--peers', 'ddnet', '--epochs', 'lstm=3'], "not 'lstm=3'"),
+        (['--peers', 'ddnet', '--epochs', 'many'], "not 'many'"),
+        (['--peers', 'ddnet', '--config', '/nowhere.yaml'], 'cannot use training config'),
+        (['--ours', 'nobody'], "no weights named 'nobody'"),
+        (['--peers', 'ddnet'], 'is not a folder'),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path, capsys, arguments, message):
+    where = ['--data', str(tmp_path), '--out', str(tmp_path / 'out')]
+    assert main([*PEERS, *where, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        (None, {'ddnet': 200, 'lstm+aug': 200}),
+        ('2', {'ddnet': 2, 'lstm+aug': 2}),
+        ('lstm+aug=7', {'ddnet': 200, 'lstm+aug': 7}),
+        ('ddnet=3,lstm+aug=7', {'ddnet': 3, 'lstm+aug': 7}),
+    ],
+)
+def test_epochs_of_all_or_of_some(tmp_path, monkeypatch, text, expected):
+    found = {}
+
+    def run(_set, _data, splits, seeds, peers, out, threads):
+        found.update({peer.name: peer.recipe['epochs'] for peer in peers})
+        return {'rows': [], 'asked': (splits, seeds, threads)}
+
+    monkeypatch.setattr(compare, 'run', run)
+    arguments = ['--data', str(tmp_path), '--peers', 'ddnet,lstm+aug', '--split', '1,3']
+    arguments += ['--json', str(tmp_path / 'f.json')]
+    assert main([*PEERS, *arguments, *(['--epochs', text] if text else [])]) == 0
+    assert found == expected
+    assert json.loads((tmp_path / 'f.json').read_text())['asked'] == [[1, 3], 1, 1]
+
+
+def test_published_weights_take_the_place_of_the_model_of_their_kind(tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(
+        compare, 'run', lambda *a: names.extend(p.name for p in a[4]) or {'rows': []}
+    )
+    arguments = ['--data', str(tmp_path), '--ours', 'online_union32']
+    assert main([*PEERS, *arguments, '--peers', 'lstm,online,paper']) == 0
+    assert names == ['lstm', 'paper', 'online_union32']
+
+
+def test_peers_end_to_end(tmp_path, monkeypatch, capsys):
+    row = {'ms_median': 2.0, 'ms_p95': 3.0, 'fps': 500.0, 'ratio': None, 'parameters': 7}
+    at = {f'0.{k}': k / 10 for k in range(1, 10)} | {'1.0': 0.8}
+    row |= {'peer': 'svm', 'accuracy': 0.8, 'accuracy_std': 0.01, 'accuracy_at': at, 'ece': 0.05}
+    monkeypatch.setattr(compare, 'run', lambda *_: {'rows': [row]})
+    assert main([*PEERS, '--data', str(tmp_path), '--peers', 'lstm']) == 0
+    heading, _, line = capsys.readouterr().out.splitlines()
+    assert heading.startswith('| peer | accuracy | std | at 10 % | at 20 % | at 40 % | at 60 % |')
+    assert line == (
+        '| svm | 0.800 | 0.010 | 0.100 | 0.200 | 0.400 | 0.600 | 0.050 | 2.000 | 3.000 | - | 7 |'
+    )
+
+
+def test_recognizer_prints_a_row_for_each_stream(tmp_path, monkeypatch, capsys):
+    run = recognizer.run
+    monkeypatch.setattr(recognizer, 'run', lambda *args: run(*args, rounds=1))
+    path = tmp_path / 'f.json'
+    assert main(['benchmark', 'recognizer', '--people', '2', '--json', str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(' | ')[0] for line in lines[2:]] == [
+        '| update',
+        '| step',
+        '| lstm',
+        '| ddnet',
+    ]
+    assert json.loads(path.read_text()).keys() >= {
+        'ms_median',
+        'ms_p95',
+        'fps',
+        'peer',
+        'ratio',
+        'device',
+        'threads',
+    }
+
+
+def test_weights_that_do_not_exist_are_one_line(capsys):
+    assert main(['benchmark', 'recognizer', '--model', 'nobody']) == 1
+    assert capsys.readouterr().err.count('\n') == 1
