@@ -27,14 +27,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pose.add_argument('--limit', type=int, metavar='N', help='score only N images')
 
     action = tasks.add_parser('action', help='accuracy, earliness and calibration of a recogniser')
-    action.add_argument('--set', required=True, choices=('penn', 'jhmdb14', 'jhmdb21', 'union32'))
+    action.add_argument(
+        '--set',
+        required=True,
+        choices=('penn', 'jhmdb14', 'jhmdb21', 'union32', 'precog'),
+        help='precog: continuous recordings with background, the even people',
+    )
     action.add_argument('--split', type=int, default=1, choices=(1, 2, 3), help='of JHMDB')
     action.add_argument(
         '--joints',
         choices=('truth', 'teacher', 'best'),
         help="of JHMDB; best: the teacher's where there are no annotated ones",
     )
-    action.add_argument('--model', default='online_union32', help='name or path of the weights')
+    action.add_argument(
+        '--model',
+        action='append',
+        metavar='NAME',
+        help='name or path of the weights (default: those that ship for the set); give it again '
+        'for each seed of a training to get the mean',
+    )
+    action.add_argument(
+        '--robustness',
+        action='store_true',
+        help='also the accuracy on worse joints, at lower rates, and over minutes (takes minutes)',
+    )
+    action.add_argument(
+        '--report',
+        type=Path,
+        metavar='DIR',
+        help='write figures.json and pictures of confusion, reliability and earliness here',
+    )
 
     for task in (pose, action):
         task.add_argument(
@@ -62,6 +84,27 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _action(args: argparse.Namespace) -> dict[str, Any]:
-    from action_recognition.evaluation.action import run as evaluate
+    from action_recognition.evaluation import action, online, robustness
 
-    return evaluate(args.set, args.data, args.model, args.split, args.joints)
+    models = args.model or [action.default_model(args.set, args.split)]
+    if args.set == 'precog' and (args.split != 1 or args.joints or args.robustness):
+        raise UserError('precog takes neither --split nor --joints nor --robustness')
+    if args.report:
+        _make_folder(args.report)
+    if args.set == 'precog':
+        figures = online.run(args.data, models, args.report)
+    else:
+        asked = (args.set, args.data, models, args.split, args.joints)
+        figures = action.run(*asked, args.report)
+        if args.robustness:
+            figures['robustness'] = robustness.run(*asked)
+    if args.report:
+        write_json(args.report / 'figures.json', figures)
+    return figures
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror}') from error

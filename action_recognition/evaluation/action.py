@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from action_recognition import weights
 from action_recognition.datasets import jhmdb, penn, union32
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
+from action_recognition.evaluation.common import (
+    calibration_bins,
+    common_classes,
+    confusion,
+    expected_calibration_error,
+    observed,
+    project,
+    softmax,
+    summary,
+)
 from action_recognition.recognition.features import (
     ONLINE_FEATURES,
     online_features,
@@ -23,10 +33,18 @@ from action_recognition.recognition.features import (
 from action_recognition.recognition.labels import LabelConfig, LabelFilter
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
 from action_recognition.skeleton import FloatArray
+from action_recognition.visualization import plots
 
 FRACTIONS = tuple(round(0.1 * k, 1) for k in range(1, 11))
-SETS = ('penn', 'jhmdb14', 'jhmdb21', 'union32')
-JOINTS = ('truth', 'teacher', 'best')
+#: Sets of labelled clips and their classes.
+SETS: dict[str, tuple[str, ...]] = {
+    'penn': penn.CLASSES,
+    'jhmdb14': jhmdb.TRUTH_CLASSES,
+    'jhmdb21': jhmdb.CLASSES,
+    'union32': union32.LABELS,
+}
+
+Network = PaperRecognizer | OnlineRecognizer
 
 
 def load_set(
@@ -81,7 +99,7 @@ def relabel(clips: Sequence[SkeletonClip], labels: Sequence[str]) -> list[Skelet
 
 @torch.inference_mode()
 def clip_logits(
-    model: PaperRecognizer | OnlineRecognizer,
+    model: Network,
     clips: Sequence[SkeletonClip],
     asked: Sequence[float] = FRACTIONS,
     batch: int = 64,
@@ -128,28 +146,6 @@ def clip_beginning(clip: SkeletonClip, last: int) -> FloatArray:
     """(60, 34) features of the frames of a clip up to and with frame `last`."""
     rows = sample_uniformly(last + 1)
     return paper_features(clip.xy[rows], clip.score[rows])
-
-
-def softmax(logits: FloatArray, temperature: float) -> FloatArray:
-    """Probabilities over the last axis."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
-    return scaled / scaled.sum(-1, keepdims=True)
-
-
-def expected_calibration_error(
-    confidence: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 15
-) -> float:
-    """Mean gap between confidence and accuracy over equally wide bins, weighted by their size."""
-    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(index, confidence - correct, bins)
-    return float(np.abs(gap).sum() / len(confidence))
-
-
-def observed(steps: int, fraction: float) -> int:
-    """Index of the last frame when this fraction of a clip has been seen (at least one frame)."""
-    return max(int(np.ceil(round(fraction * steps, 6))), 1) - 1
 
 
 def flips(clip: SkeletonClip, probabilities: FloatArray, config: LabelConfig) -> int:
@@ -204,30 +200,122 @@ def figures(
     }
 
 
-def run(
-    set_name: str, data: Path, model: str, split: int = 1, joints: str | None = None
-) -> dict[str, Any]:
-    """Score a trained recogniser on the official test part of a set.
+class Contest(NamedTuple):
+    """Models, and the clips they are asked about.
+
+    Attributes:
+        entrants: header and network of each model.
+        classes: that compete.
+        clips: labelled with them.
+    """
+
+    entrants: list[tuple[weights.Header, Network]]
+    classes: tuple[str, ...]
+    clips: list[SkeletonClip]
+
+    def answers(
+        self, entrant: int, clips: Sequence[SkeletonClip], asked: Sequence[float] = FRACTIONS
+    ) -> list[FloatArray]:
+        """(T, classes) probabilities of one model for each clip; `asked` as in `clip_logits`."""
+        header, network = self.entrants[entrant]
+        return [
+            project(softmax(logits, network.temperature), header.labels, self.classes)
+            for logits in clip_logits(network, clips, asked)
+        ]
+
+
+def enter(
+    set_name: str, data: Path, models: Sequence[str], split: int = 1, joints: str | None = None
+) -> Contest:
+    """Models and the official test part of a set, under labels that both know.
+
+    Args:
+        models: names or paths of weights.
+        data, split, joints: as in `load_set`.
 
     Raises:
-        UserError: weights or data are missing or do not fit, or the model was trained on another
-            split of JHMDB, so that it knows some of the test clips.
+        UserError: weights or data are missing or do not fit, the models cannot be compared, or
+            one was trained on another split of JHMDB, so that it knows some of the test clips.
     """
-    header, network = load_recognizer(model)
-    trained_on = header.training.get('split', split)
-    if set_name != 'penn' and trained_on != split:
-        raise UserError(
-            f'{header.name} was trained on split {trained_on}: of split {split} it knows test clips'
-        )
-    clips = relabel(load_set(set_name, data, 'test', split, joints), header.labels)
-    logits = clip_logits(network, clips)
-    probabilities = [softmax(answer, network.temperature) for answer in logits]
+    entrants = [load_recognizer(model) for model in models]
+    for header, _ in entrants:
+        trained_on = header.training.get('split', split)
+        if set_name != 'penn' and trained_on != split:
+            raise UserError(
+                f'{header.name} was trained on split {trained_on}: '
+                f'of split {split} it knows test clips'
+            )
+    names = common_classes(SETS[set_name], [header for header, _ in entrants])
+    clips = load_set(set_name, data, 'test', split, joints)
+    clips = [replace(clip, label=names[clip.label]) for clip in clips]
+    return Contest(entrants, tuple(dict.fromkeys(names.values())), clips)
+
+
+def default_model(set_name: str, split: int = 1) -> str:
+    """Name of the weights that ship for a set."""
+    if set_name == 'precog':
+        return 'online_precog'
+    if set_name.startswith('jhmdb') and split != 1:
+        return f'online_union32_split{split}'
+    return 'online_union32'
+
+
+def run(
+    set_name: str,
+    data: Path,
+    models: Sequence[str],
+    split: int = 1,
+    joints: str | None = None,
+    report: Path | None = None,
+) -> dict[str, Any]:
+    """Score trained recognisers on the official test part of a set, among its own classes.
+
+    Args:
+        models: names or paths of weights; several are the seeds of one training, whose mean is
+            given.
+        data, split, joints: as in `load_set`.
+        report: an existing folder for pictures of the figures.
+
+    Raises:
+        UserError: as `enter`.
+    """
+    contest = enter(set_name, data, models, split, joints)
+    headers = [header for header, _ in contest.entrants]
+    answers = [contest.answers(k, contest.clips) for k in range(len(models))]
+    results = [figures(contest.clips, answer, contest.classes) for answer in answers]
+    found = summary(headers, results)
+    if report:
+        everything = [p for answer in answers for p in answer]
+        draw(report, contest, everything, found['accuracy_at'])
     return {
-        'model': header.name,
         'set': set_name,
         'split': split,
         'joints': joints or ('truth' if set_name in ('penn', 'jhmdb14') else 'best'),
-        'classes': len(header.labels),
-        'seeds': 1,
-        **figures(clips, probabilities, header.labels),
+        'classes': len(contest.classes),
+        **found,
     }
+
+
+def draw(
+    folder: Path,
+    contest: Contest,
+    probabilities: Sequence[FloatArray],
+    accuracy_at: dict[str, float],
+) -> None:
+    """Pictures of the answers of all models of a contest, one after another."""
+    index = {label: k for k, label in enumerate(contest.classes)}
+    clips = [*contest.clips] * len(contest.entrants)
+    truth = np.array([index[clip.label] for clip in clips])
+    last = np.stack([p[-1] for p in probabilities])
+    every = np.stack([[p[observed(len(p), f)] for f in FRACTIONS] for p in probabilities])
+    right = every.argmax(-1) == truth[:, None]
+    plots.write_report(
+        folder,
+        contest.classes,
+        confusion(truth, last.argmax(-1), len(index)),
+        {
+            'at the end of the clip': calibration_bins(every[:, -1].max(-1), right[:, -1]),
+            'at 10, 20 … 100 % of it': calibration_bins(every.max(-1).ravel(), right.ravel()),
+        },
+        accuracy_at,
+    )

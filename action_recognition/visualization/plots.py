@@ -1,15 +1,20 @@
-"""Plots as SVG text that stands in a page of light or of dark colours."""
+"""Plots: timelines as SVG for a page of light or dark colours, and pictures of figures as PNG."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from action_recognition.recognition.labels import UNKNOWN, ActionEstimate
+from action_recognition.skeleton import FloatArray, IntArray
 from action_recognition.visualization.overlay import PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Stands for the colour of the page's text in the SVG; no colour of the palette.
 INK = '#010203'
@@ -102,3 +107,123 @@ def _spans(
             until = seconds[i] + step
         yield first, i + 1, until
         first = i + 1
+
+
+# --- pictures of figures --------------------------------------------------------------------
+
+#: Dots per inch of the PNG files, and inches of a plot of one pair of axes.
+DPI, SIDE = 120, 5.0
+#: Inches of a row of a confusion matrix, and of the names beside it.
+CELL, NAMES = 0.32, 1.8
+
+
+def write_report(
+    folder: Path,
+    labels: Sequence[str],
+    counts: IntArray,
+    calibration: Mapping[str, FloatArray],
+    accuracy_at: Mapping[str, float],
+) -> None:
+    """Write `confusion.png`, `reliability.png` and `accuracy_at.png` into an existing folder.
+
+    The arguments are those of the three functions below.
+    """
+    figures = {
+        'confusion': confusion_matrix(labels, counts),
+        'reliability': reliability_diagram(calibration),
+        'accuracy_at': accuracy_curve(accuracy_at),
+    }
+    for name, figure in figures.items():
+        figure.savefig(folder / f'{name}.png', dpi=DPI)
+
+
+def confusion_matrix(labels: Sequence[str], counts: IntArray) -> Figure:
+    """How often each class got each answer, in percent of its row.
+
+    Args:
+        labels: (n,) names.
+        counts: (n, n), a row for each true class, a column for each answer.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(counts)
+    totals = counts.sum(1)
+    share = counts / np.maximum(totals, 1)[:, None]
+    names = [label.replace('_', ' ') for label in labels]
+    side = max(CELL * len(names), 2.5) + NAMES
+    figure = Figure((side, side), layout='constrained')
+    axes = figure.add_subplot()
+    axes.imshow(share, vmin=0, vmax=1, cmap='Blues')
+    for row, column in np.argwhere(share >= 0.005):
+        axes.text(
+            column,
+            row,
+            f'{100 * share[row, column]:.0f}',
+            ha='center',
+            va='center',
+            fontsize=7,
+            color='white' if share[row, column] > 0.5 else 'black',
+        )
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation=90, fontsize=8)
+    rows = [f'{name} ({total})' for name, total in zip(names, totals, strict=True)]
+    axes.set_yticks(ticks, rows, fontsize=8)
+    axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.grid(which='minor', color='#e4e4e8', linewidth=0.5)
+    axes.tick_params(which='both', length=0)
+    axes.set_xlabel('answer')
+    axes.set_ylabel('true class (how many)')
+    axes.set_title('Answers in percent of each true class', fontsize=10)
+    return figure
+
+
+def reliability_diagram(calibration: Mapping[str, FloatArray]) -> Figure:
+    """How often answers of a confidence are right; on the diagonal it can be taken at its word.
+
+    Args:
+        calibration: name of a curve -> (3, bins) number of answers, mean confidence, accuracy.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((SIDE, 1.3 * SIDE), layout='constrained')
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color='#9a9a9a', linestyle='--', label='perfect')
+    for name, (count, confidence, accuracy) in calibration.items():
+        axes.plot(confidence, accuracy, marker='o', markersize=4, label=name)
+        below.plot(confidence, count / count.sum(), marker='o', markersize=4)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel('share of right answers')
+    axes.legend(loc='upper left')
+    axes.grid(alpha=0.3)
+    below.set_xlim(0, 1)
+    below.set_ylim(bottom=0)
+    below.set_xlabel('confidence')
+    below.set_ylabel('share of all answers')
+    below.grid(alpha=0.3)
+    return figure
+
+
+def accuracy_curve(accuracy_at: Mapping[str, float]) -> Figure:
+    """How early the answers are right.
+
+    Args:
+        accuracy_at: share of a clip that was seen -> accuracy in [0, 1].
+    """
+    from matplotlib.figure import Figure
+
+    seen = [100 * float(share) for share in accuracy_at]
+    right = [100 * accuracy for accuracy in accuracy_at.values()]
+    figure = Figure((1.3 * SIDE, SIDE), layout='constrained')
+    axes = figure.add_subplot()
+    axes.plot(seen, right, marker='o')
+    for x, y in zip(seen, right, strict=True):
+        axes.annotate(
+            f'{y:.1f}', (x, y), (0, -14), textcoords='offset points', ha='center', fontsize=8
+        )
+    axes.set_xlim(0, 105)
+    axes.set_ylim(0, 105)
+    axes.set_xlabel('percent of the action seen')
+    axes.set_ylabel('percent of right answers')
+    axes.grid(alpha=0.3)
+    return figure

@@ -12,7 +12,7 @@ import torch
 from action_recognition import resources, weights
 from action_recognition.cli import evaluate, main, train
 from action_recognition.datasets.people import Person
-from action_recognition.evaluation import pose
+from action_recognition.evaluation import action, online, pose, robustness
 from action_recognition.pose import estimator
 from action_recognition.pose.heads import PoseNetwork
 
@@ -72,6 +72,73 @@ def test_figures_are_printed_and_written(tmp_path, monkeypatch, capsys):
     assert main(['evaluate', 'action', *arguments]) == 0
     assert json.loads(path.read_text()) == figures
     assert 'accuracy_at' in capsys.readouterr().out
+
+
+def evaluate_action(tmp_path, *arguments) -> int:
+    return main(['evaluate', 'action', '--data', str(tmp_path), *arguments])
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the evaluations were asked, and figures that say which one answered."""
+    calls = []
+
+    def stand_in(name):
+        def run(*args):
+            calls.append((name, *args))
+            return {'who': name}
+
+        return run
+
+    for module in (action, online, robustness):
+        monkeypatch.setattr(module, 'run', stand_in(module.__name__.rpartition('.')[2]))
+    return calls
+
+
+def test_one_model_of_the_set_by_default_and_several_on_demand(tmp_path, asked):
+    assert evaluate_action(tmp_path, '--set', 'jhmdb14', '--split', '2') == 0
+    arguments = ['--set', 'penn', '--model', 'a', '--model', 'b']
+    assert evaluate_action(tmp_path, *arguments) == 0
+    assert asked == [
+        ('action', 'jhmdb14', tmp_path, ['online_union32_split2'], 2, None, None),
+        ('action', 'penn', tmp_path, ['a', 'b'], 1, None, None),
+    ]
+
+
+def test_precog_is_scored_as_a_continuous_set(tmp_path, asked):
+    assert evaluate_action(tmp_path, '--set', 'precog') == 0
+    assert asked == [('online', tmp_path, ['online_precog'], None)]
+
+
+def test_robustness_and_report(tmp_path, asked):
+    report = tmp_path / 'new' / 'report'
+    arguments = ['--set', 'jhmdb21', '--joints', 'teacher', '--model', 'a']
+    assert evaluate_action(tmp_path, *arguments, '--robustness', '--report', str(report)) == 0
+    assert asked == [
+        ('action', 'jhmdb21', tmp_path, ['a'], 1, 'teacher', report),
+        ('robustness', 'jhmdb21', tmp_path, ['a'], 1, 'teacher'),
+    ]
+    written = json.loads((report / 'figures.json').read_text())
+    assert written == {'who': 'action', 'robustness': {'who': 'robustness'}}
+
+
+@pytest.mark.parametrize(
+    'arguments', [['--split', '2'], ['--joints', 'truth'], ['--robustness']], ids=' '.join
+)
+def test_what_precog_does_not_have_is_refused(tmp_path, capsys, asked, arguments):
+    assert evaluate_action(tmp_path, '--set', 'precog', *arguments) == 1
+    assert 'precog takes neither' in capsys.readouterr().err
+    assert asked == []
+
+
+def test_a_report_that_cannot_be_written_is_one_line_before_the_work(tmp_path, capsys, asked):
+    (tmp_path / 'file').touch()
+    report = str(tmp_path / 'file' / 'report')
+    assert evaluate_action(tmp_path, '--set', 'penn', '--report', report) == 1
+    error = capsys.readouterr().err
+    assert 'cannot write' in error
+    assert error.count('\n') == 1
+    assert asked == []
 
 
 def test_evaluate_pose_scores_real_weights_at_the_size_asked_for(tmp_path, monkeypatch):

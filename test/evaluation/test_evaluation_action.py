@@ -9,17 +9,18 @@ import torch
 from action_recognition import weights
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
+from action_recognition.evaluation import action
 from action_recognition.evaluation.action import (
     clip_beginning,
     clip_logits,
-    expected_calibration_error,
+    default_model,
+    enter,
     figures,
     load_set,
-    observed,
     relabel,
     run,
-    softmax,
 )
+from action_recognition.evaluation.common import softmax
 from action_recognition.recognition.features import online_features
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer
@@ -45,20 +46,6 @@ def sure_of_run(values: list[float]) -> np.ndarray:
     return np.stack([p, 1 - p], 1)
 
 
-def test_observed_fractions_of_a_clip():
-    assert [observed(10, f) for f in (0.1, 0.3, 1.0)] == [0, 2, 9]
-    assert [observed(3, f) for f in (0.1, 0.5, 1.0)] == [0, 1, 2]
-    assert observed(60, 0.7) == 41  # 0.7 * 60 is a little above 42 in floating point
-
-
-def test_calibration_error_by_hand():
-    confidence = [0.95, 0.95, 0.65, 0.65]
-    correct = [1, 0, 1, 1]
-    expected = (2 * abs(0.95 - 0.5) + 2 * abs(0.65 - 1.0)) / 4
-    assert expected_calibration_error(confidence, correct, bins=10) == pytest.approx(expected)
-    assert expected_calibration_error([1.0], [1]) == 0
-
-
 def test_figures_by_hand():
     clips = [clip('run', 10), clip('run', 10, 1), clip('sit', 10, 2)]
     probabilities = [
@@ -79,12 +66,6 @@ def test_figures_by_hand():
     assert out['raw_flips_per_clip'] == pytest.approx(2 / 3)
     # at the end: .9 right, .9 wrong share a bin; .8 right
     assert out['ece'] == pytest.approx((2 * 0.4 + 0.2) / 3, abs=1e-6)
-
-
-def test_softmax_with_a_temperature():
-    logits = np.array([[1.0, 3.0], [500.0, 0.0]])
-    expected = torch.from_numpy(logits / 2).softmax(-1)
-    np.testing.assert_allclose(softmax(logits, 2.0), expected)
 
 
 @torch.inference_mode()
@@ -136,19 +117,107 @@ def test_sets_that_do_not_exist_are_refused(tmp_path, arguments, message):
         load_set(data=tmp_path, part='test', **arguments)
 
 
-def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
-    model = OnlineRecognizer(2, units=8)
+def save(folder, labels, name='w', seed=0, **training) -> str:
+    """Weights of a small model with these labels; returns their path."""
+    torch.manual_seed(seed)
+    model = OnlineRecognizer(len(labels), units=8)
     config = {'model': 'online', 'units': 8}
-    header = weights.Header('action', 'w', config, LABELS, training={'split': 1})
-    weights.save(tmp_path / 'w.safetensors', model.state_dict(), header)
+    header = weights.Header('action', name, config, tuple(labels), training=training)
+    path = folder / f'{name}{seed}.safetensors'
+    weights.save(path, model.state_dict(), header)
+    return str(path)
+
+
+def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
+    path = save(tmp_path, LABELS, split=1)
     with pytest.raises(UserError, match='trained on split 1: of split 2 it knows test clips'):
-        run('jhmdb21', tmp_path, str(tmp_path / 'w.safetensors'), split=2)
+        run('jhmdb21', tmp_path, [path], split=2)
 
 
 @pytest.mark.parametrize(
-    ('name', 'count', 'labels'), [('penn', 1068, 15), ('jhmdb14', 176, 14), ('jhmdb21', 268, 21)]
+    ('set_name', 'split', 'name'),
+    [
+        ('penn', 1, 'online_union32'),
+        ('union32', 1, 'online_union32'),
+        ('jhmdb14', 1, 'online_union32'),
+        ('jhmdb14', 2, 'online_union32_split2'),
+        ('jhmdb21', 3, 'online_union32_split3'),
+        ('precog', 1, 'online_precog'),
+        ('penn', 2, 'online_union32'),  # refused later: there is one split
+    ],
 )
-def test_official_test_parts(data_root, name, count, labels):
+def test_weights_that_ship_for_a_set(set_name, split, name):
+    assert default_model(set_name, split) == name
+
+
+@pytest.fixture
+def penn_of_three(monkeypatch):
+    """Stands for Penn Action: three classes, one clip of each, and one more serve."""
+    labels = ('pullup', 'tennis_forehand', 'tennis_serve')
+    clips = [clip(labels[k % 3], 12 + k, k) for k in range(4)]
+    clips[3] = clip('tennis_serve', 15, 3)
+    monkeypatch.setitem(action.SETS, 'penn', labels)
+    monkeypatch.setattr(action, 'load_set', lambda *asked: clips)
+    return clips
+
+
+def test_a_model_of_more_labels_answers_among_those_of_the_set(tmp_path, penn_of_three):
+    labels = ('background', 'tennis_serve', 'sit', 'pull_up', 'tennis_forehand')
+    path = save(tmp_path, labels)
+    contest = enter('penn', tmp_path, [path])
+    assert contest.classes == ('pullup', 'tennis_forehand', 'tennis_serve')
+    _, network = contest.entrants[0]
+    for got, logits in zip(
+        contest.answers(0, contest.clips), clip_logits(network, contest.clips), strict=True
+    ):
+        wanted = softmax(logits[:, [3, 4, 1]], network.temperature)
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+    out = run('penn', tmp_path, [path])
+    assert (out['model'], out['set'], out['classes'], out['n']) == ('w', 'penn', 3, 4)
+    assert (out['seeds'], out['accuracy_std']) == (1, None)
+    assert set(out['per_class']) == set(contest.classes)
+
+
+def test_a_model_that_joins_two_classes_is_asked_for_both_together(tmp_path, penn_of_three):
+    path = save(tmp_path, ('pull_up', 'run', 'tennis_stroke'))
+    contest = enter('penn', tmp_path, [path])
+    assert contest.classes == ('pullup', 'tennis_stroke')
+    assert [c.label for c in contest.clips] == ['pullup', *['tennis_stroke'] * 3]
+    assert run('penn', tmp_path, [path])['classes'] == 2
+
+
+def test_the_mean_over_seeds(tmp_path, penn_of_three):
+    labels = ('pullup', 'tennis_forehand', 'tennis_serve')
+    paths = [save(tmp_path, labels, seed=seed) for seed in (1, 2, 3)]
+    alone = [run('penn', tmp_path, [path]) for path in paths]
+    out = run('penn', tmp_path, paths)
+    accuracies = [result['accuracy'] for result in alone]
+    assert (out['model'], out['seeds'], out['n']) == ('w', 3, 4)
+    assert out['accuracy'] == pytest.approx(np.mean(accuracies))
+    assert out['accuracy_std'] == pytest.approx(np.std(accuracies, ddof=1))
+    assert out['ece'] == pytest.approx(np.mean([result['ece'] for result in alone]))
+    joining = save(tmp_path, ('pullup', 'tennis_stroke'), 'other')
+    with pytest.raises(UserError, match='w and other tell different classes apart'):
+        run('penn', tmp_path, [paths[0], joining])
+
+
+def test_pictures_of_the_figures(tmp_path, penn_of_three):
+    labels = ('pullup', 'tennis_forehand', 'tennis_serve')
+    paths = [save(tmp_path, labels, seed=seed) for seed in (1, 2)]
+    folder = tmp_path / 'report'
+    folder.mkdir()
+    run('penn', tmp_path, paths, report=folder)
+    assert {path.name for path in folder.iterdir()} == {
+        'confusion.png',
+        'reliability.png',
+        'accuracy_at.png',
+    }
+
+
+@pytest.mark.parametrize(
+    ('name', 'count'), [('penn', 1068), ('jhmdb14', 176), ('jhmdb21', 268), ('union32', 1336)]
+)
+def test_official_test_parts(data_root, name, count):
     clips = load_set(name, data_root, 'test')
-    assert len({c.label for c in clips}) == labels
     assert len(clips) == count
+    assert {c.label for c in clips} == set(action.SETS[name])

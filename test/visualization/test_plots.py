@@ -1,14 +1,25 @@
-"""The timeline: what is drawn when, in whose colour, as SVG that follows the page."""
+"""Timelines: what is drawn when, in whose colour; and pictures of figures: what they show."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from action_recognition.recognition.labels import UNKNOWN, ActionEstimate
-from action_recognition.visualization.plots import INK, UNKNOWN_COLOUR, label_colours, timeline
+from action_recognition.visualization.plots import (
+    INK,
+    UNKNOWN_COLOUR,
+    accuracy_curve,
+    confusion_matrix,
+    label_colours,
+    reliability_diagram,
+    timeline,
+    write_report,
+)
 
 SVG = '{http://www.w3.org/2000/svg}'
 
@@ -85,3 +96,52 @@ def test_the_shortest_recordings(count: int) -> None:
 
 def test_deterministic() -> None:
     assert draw([estimate('walk')] * 5) == draw([estimate('walk')] * 5)
+
+
+def test_confusion_matrix_is_in_percent_of_each_row() -> None:
+    (axes,) = confusion_matrix(['run', 'sit_up', 'walk'], np.diag([4, 3, 0]) + [[0, 1, 0]] * 3).axes
+    cells = {tuple(int(x) for x in text.get_position()): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): '80', (1, 0): '20', (1, 1): '100', (1, 2): '100'}  # column, row
+    assert [text.get_text() for text in axes.get_xticklabels()] == ['run', 'sit up', 'walk']
+    rows = [text.get_text() for text in axes.get_yticklabels()]
+    assert rows == ['run (5)', 'sit up (4)', 'walk (1)']
+
+
+def test_a_class_that_never_was_leaves_its_row_empty() -> None:
+    (axes,) = confusion_matrix(['run', 'sit'], np.array([[2, 0], [0, 0]])).axes
+    assert [text.get_text() for text in axes.texts] == ['100']
+
+
+def test_confusion_of_many_classes_keeps_the_size_of_its_cells() -> None:
+    sizes = []
+    for count in (10, 40):
+        figure = confusion_matrix(['baseball_swing'] * count, np.eye(count, dtype=int))
+        figure.draw_without_rendering()
+        sizes.append(figure.axes[0].get_window_extent().width / figure.dpi / count)
+    assert min(sizes) > 0.25  # inches: three digits of 7 points fit
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.25)
+
+
+def test_reliability_diagram_draws_the_points_it_is_given() -> None:
+    bins = np.array([[30, 10], [0.2, 0.9], [0.1, 0.8]])
+    above, below = reliability_diagram({'frames': bins}).axes
+    diagonal, curve = above.get_lines()
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert curve.get_xydata().tolist() == [[0.2, 0.1], [0.9, 0.8]]
+    assert below.get_lines()[0].get_xydata().tolist() == [[0.2, 0.75], [0.9, 0.25]]
+    assert [t.get_text() for t in above.get_legend().get_texts()] == ['perfect', 'frames']
+
+
+def test_accuracy_curve_in_percent() -> None:
+    (axes,) = accuracy_curve({'0.1': 0.25, '1.0': 0.875}).axes
+    assert axes.get_lines()[0].get_xydata().tolist() == [[10, 25], [100, 87.5]]
+    assert [text.get_text() for text in axes.texts] == ['25.0', '87.5']
+
+
+def test_report_of_three_pictures(tmp_path: Path) -> None:
+    bins = np.array([[30.0], [0.2], [0.1]])
+    write_report(tmp_path, ['run', 'sit'], np.eye(2, dtype=int), {'frames': bins}, {'1.0': 0.5})
+    for name in ('confusion', 'reliability', 'accuracy_at'):
+        picture = cv2.imread(str(tmp_path / f'{name}.png'))
+        assert picture is not None
+        assert picture.std() > 5
