@@ -103,7 +103,7 @@ def project(
             table[row, column] = name == wanted or (
                 name not in set_labels and _same_action(name, wanted)
             )
-    lacking = [label for label, found in zip(set_labels, table.any(0), strict=True) if not found]
+    lacking = [label for k, label in enumerate(set_labels) if not table[:, k].any()]
     if lacking:
         raise UserError(f'the model does not know {", ".join(lacking)}')
     kept = np.asarray(probabilities, np.float32) @ table
