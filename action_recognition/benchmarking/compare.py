@@ -22,16 +22,10 @@ from action_recognition.benchmarking.peer import Peer
 from action_recognition.benchmarking.results import Results, Row, average
 from action_recognition.benchmarking.stgcn import StGcn
 from action_recognition.benchmarking.svm import SvmPeer
-from action_recognition.datasets import union32
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import (
-    FRACTIONS,
-    expected_calibration_error,
-    load_set,
-    observed,
-    relabel,
-)
+from action_recognition.evaluation.action import FRACTIONS, SETS, load_set, relabel
+from action_recognition.evaluation.common import expected_calibration_error, observed
 from action_recognition.training.action import ActionConfig
 
 #: Networks over windows, and for how many epochs each is trained without and with augmentation.
@@ -154,9 +148,6 @@ def run(
     for split in splits:
         train = load_set(set_name, data, 'train', split)
         test = load_set(set_name, data, 'test', split)
-        labels = tuple(sorted({clip.label for clip in train}))
-        if set_name == 'union32':
-            labels = union32.LABELS
         for peer in peers:
             for seed in range(seeds if peer.trains else 1):
                 key = {'set': set_name, 'split': split, 'peer': peer.name, 'seed': seed}
@@ -166,7 +157,7 @@ def run(
                     # Another recipe must not go on from this one's checkpoints.
                     digest = hashlib.sha256(json.dumps(peer.recipe).encode()).hexdigest()[:8]
                     folder = out / f'{set_name}-{split}' / f'{peer.name}-{digest}' / str(seed)
-                    peer.fit(train, labels, seed, folder)
+                    peer.fit(train, SETS[set_name], seed, folder)
                     times = speed.milliseconds({peer.name: peer.step()}, 1, ROUNDS)[peer.name]
                     figures = {**score(peer, test), **speed.summary(times)}
                     figures['parameters'] = peer.parameters

@@ -14,7 +14,8 @@ from action_recognition import weights
 from action_recognition.benchmarking.peer import Step
 from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import clip_logits, softmax
+from action_recognition.evaluation.action import SETS, clip_logits
+from action_recognition.evaluation.common import joined, project, softmax
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import FloatArray
@@ -22,10 +23,11 @@ from action_recognition.training.action import ActionConfig, Sampler, fit, fit_t
 
 
 class _Ours:
-    """What both have in common: a network and its labels."""
+    """What both have in common: a network, and its labels, which may not be those of the set."""
 
     name: str
     labels: tuple[str, ...] = ()
+    model_labels: tuple[str, ...] = ()
     model: PaperRecognizer | OnlineRecognizer
 
     @property
@@ -34,11 +36,12 @@ class _Ours:
 
     def probabilities(self, clips: Sequence[SkeletonClip]) -> FloatArray:
         logits = clip_logits(self.model, clips, asked=(1.0,))
-        return softmax(np.stack([answer[-1] for answer in logits]), self.model.temperature)
+        last = softmax(np.stack([answer[-1] for answer in logits]), self.model.temperature)
+        return project(last, self.model_labels, self.labels)
 
     def step(self) -> Step:
         # A copy, because the recogniser folds its normalisation into its weights.
-        return StreamingRecognizer(copy.deepcopy(self.model), self.labels).update
+        return StreamingRecognizer(copy.deepcopy(self.model), self.model_labels).update
 
 
 class TrainedPeer(_Ours):
@@ -60,7 +63,7 @@ class TrainedPeer(_Ours):
         self, clips: Sequence[SkeletonClip], labels: Sequence[str], seed: int, folder: Path
     ) -> None:
         """As `Peer.fit`; goes on from the checkpoints in `folder`."""
-        self.labels = tuple(labels)
+        self.labels = self.model_labels = tuple(labels)
         fitting, validation = train_validation(clips, self.config.validation, seed)
         sampler = Sampler(self.config, fitting, labels, {})
         model = fit(self.config, seed, sampler, labels, (), folder / 'validated', True)
@@ -74,7 +77,7 @@ class TrainedPeer(_Ours):
 
 
 class PublishedPeer(_Ours):
-    """Weights as they are published; they answer with their own labels."""
+    """Weights as they are published; the classes of the set compete, as in `evaluate action`."""
 
     trains = False
 
@@ -82,11 +85,16 @@ class PublishedPeer(_Ours):
         """Args: name, of the weights, or path; set_name and splits, whose test part they will see.
 
         Raises:
-            UserError: as `load_recognizer`, or they were trained on another split.
+            UserError: as `load_recognizer`, they lack a class of the set, or were trained on
+                another split.
         """
         header, self.model = load_recognizer(name)
         self.recipe = {'weights': weights.digest(weights.find(name))}
-        self.name, self.labels = header.name, header.labels
+        self.name, self.model_labels = header.name, header.labels
+        names = joined(SETS[set_name], header.labels)
+        self.labels = tuple(dict.fromkeys(names.values()))
+        # Refuses a model that lacks a class before anything is trained.
+        project(np.ones(len(header.labels), np.float32), header.labels, self.labels)
         self.kind = 'paper' if isinstance(self.model, PaperRecognizer) else 'online'
         split = header.training.get('split')
         if set_name != 'penn' and split is not None and set(splits) != {split}:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from action_recognition.errors import UserError
-
-#: What is averaged over splits and then over seeds.
-FIGURES = ('accuracy', 'ece', 'ms_median', 'ms_p95', 'parameters')
+from action_recognition.evaluation import common
 
 Row = dict[str, Any]
 
@@ -66,32 +64,20 @@ def _plain(value: Mapping[str, Any]) -> Row:
 def average(rows: Sequence[tuple[int, Row]]) -> Row:
     """Figures of one peer over all its (seed, figures).
 
-    Splits are averaged for each seed first, so that `accuracy_std` is of seeds alone: None for a
-    single one. `n` counts the clips of all splits.
+    Splits are averaged for each seed first, so that `accuracy_std` and `ece_std` are of seeds
+    alone: None for a single one. `n` counts the clips of all splits.
     """
     by_seed: dict[int, list[Row]] = {}
     for seed, figures in rows:
         by_seed.setdefault(seed, []).append(figures)
-
-    def means(values: Iterable[Iterable[float]]) -> list[float]:
-        return [float(np.mean(list(of_seed))) for of_seed in values]
-
-    out: Row = {}
-    for name in FIGURES:
-        per_seed = means([f[name] for f in figures] for figures in by_seed.values())
-        mean = float(np.mean(per_seed))
-        out[name] = round(mean) if name == 'parameters' else mean
-        if name in ('accuracy', 'ece'):
-            out[f'{name}_std'] = float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else None
-    first = rows[0][1]
-    out['accuracy_at'] = {
-        fraction: float(
-            np.mean(means([f['accuracy_at'][fraction] for f in g] for g in by_seed.values()))
-        )
-        for fraction in first['accuracy_at']
-    }
-    out['n'], out['classes'] = sum(f['n'] for f in by_seed[rows[0][0]]), first['classes']
-    out['seeds'] = sorted(by_seed)
+    per_seed = [common.average(splits) for splits in by_seed.values()]
+    out = common.average(per_seed)
+    for name in ('accuracy', 'ece'):
+        values = [figures[name] for figures in per_seed]
+        out[f'{name}_std'] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    out['parameters'] = round(out['parameters'])
+    out['n'] = sum(figures['n'] for figures in next(iter(by_seed.values())))
+    out['seeds'] = list(by_seed)
     return out
 
 

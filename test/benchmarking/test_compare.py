@@ -30,6 +30,7 @@ def peers(names: tuple[str, ...], epochs: int = 1) -> list:
 def sets(monkeypatch, make_clips):
     parts = {'train': make_clips(24, 1), 'test': make_clips(10, 2)}
     monkeypatch.setattr(compare, 'load_set', lambda _set, _data, part, _split: parts[part])
+    monkeypatch.setitem(compare.SETS, 'jhmdb14', ('left', 'right'))
     monkeypatch.setattr(compare, 'ROUNDS', 1)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from action_recognition import weights
+from action_recognition.benchmarking import ours
 from action_recognition.benchmarking.ours import PublishedPeer, TrainedPeer
 from action_recognition.benchmarking.speed import walkers
 from action_recognition.errors import UserError
@@ -33,19 +34,31 @@ def test_a_config_is_trained_scored_and_streamed(tmp_path, make_clips, model):
 
 
 @pytest.fixture
-def published(tmp_path):
+def published(tmp_path, monkeypatch):
+    monkeypatch.setitem(ours.SETS, 'jhmdb14', LABELS)
+    monkeypatch.setitem(ours.SETS, 'penn', LABELS)
     torch.manual_seed(0)
     path = tmp_path / 'tiny.safetensors'
     config = {'model': 'online', 'units': 8}
-    header = weights.Header('action', 'tiny', config, LABELS, training={'split': 1})
-    weights.save(path, create_model('online', 2, units=8).state_dict(), header)
+    header = weights.Header('action', 'tiny', config, (*LABELS, 'up'), training={'split': 1})
+    weights.save(path, create_model('online', 3, units=8).state_dict(), header)
     return str(path)
 
 
-def test_published_weights_answer_with_their_own_labels(published, make_clips):
+def test_published_weights_answer_with_the_classes_of_the_set(published, make_clips):
     peer = PublishedPeer(published, 'jhmdb14', [1])
     assert (peer.name, peer.kind, peer.labels, peer.trains) == ('tiny', 'online', LABELS, False)
-    assert peer.probabilities(make_clips(3, 0)).shape == (3, 2)
+    found = peer.probabilities(make_clips(3, 0))
+    assert found.shape == (3, 2)
+    assert found.sum(1) == pytest.approx(np.ones(3), abs=1e-5)
+    (estimate,) = peer.step()(walkers(1, 1)[0])
+    assert estimate.scores.shape == (3,)
+
+
+def test_weights_that_lack_a_class_are_refused(published, monkeypatch):
+    monkeypatch.setitem(ours.SETS, 'jhmdb14', (*LABELS, 'down'))
+    with pytest.raises(UserError, match='the model does not know down'):
+        PublishedPeer(published, 'jhmdb14', [1])
 
 
 def test_weights_of_another_split_are_refused(published):
