@@ -32,7 +32,7 @@ from action_recognition.training.action import ActionConfig
 NETWORKS: dict[str, tuple[Build, int, int]] = {
     'ddnet': (DdNet, 200, 400),
     'ddnet32': (partial(DdNet, filters=32), 200, 400),
-    'lstm': (WindowLstm, 100, 200),
+    'lstm': (WindowLstm, 200, 300),
     'stgcn': (StGcn, 60, 120),
 }
 #: Ways of training a network, by the end of its name: as usual, with the augmentation of our

@@ -61,7 +61,7 @@ def test_what_cannot_be_done_is_one_line(tmp_path, capsys, arguments, message):
 @pytest.mark.parametrize(
     ('text', 'expected'),
     [
-        (None, {'ddnet': 200, 'lstm+aug': 200}),
+        (None, {'ddnet': 200, 'lstm+aug': 300}),
         ('2', {'ddnet': 2, 'lstm+aug': 2}),
         ('lstm+aug=7', {'ddnet': 200, 'lstm+aug': 7}),
         ('ddnet=3,lstm+aug=7', {'ddnet': 3, 'lstm+aug': 7}),
