@@ -159,8 +159,8 @@ def long_stream(contest: Contest, entrant: int) -> dict[str, Any]:
     probable class of the frames from `SETTLED` of each action on.
 
     Returns:
-        `accuracy` over all such frames, `per_minute` of each minute, and `clips`, how many were
-        seen, repeats included.
+        `accuracy` over all such frames, `alone`, what it is if every clip starts afresh,
+        `per_minute` of each minute, and `clips`, how many were seen, repeats included.
     """
     header, network = contest.entrants[entrant]
     streams = [
@@ -174,8 +174,13 @@ def long_stream(contest: Contest, entrant: int) -> dict[str, Any]:
         for logits in stream_logits(network, streams)
     ]
     right, minute = (np.concatenate(part) for part in zip(*_settled(streams, answers), strict=True))
+    alone = [
+        p[observed(len(p), SETTLED) :].argmax(1) == contest.classes.index(clip.label)
+        for clip, p in zip(contest.clips, contest.answers(entrant, contest.clips), strict=True)
+    ]
     return {
         'accuracy': float(right[minute < MINUTES].mean()),
+        'alone': float(np.concatenate(alone).mean()),
         'per_minute': [float(right[minute == m].mean()) for m in range(MINUTES)],
         'clips': sum(len(segments(stream.targets)) for stream in streams),
     }
