@@ -154,12 +154,16 @@ def test_a_run_is_scored_once_and_not_trained_again(paper, official, tmp_path, v
 def test_the_table_has_means_and_deviations_over_seeds(paper):
     def result(accuracy: float, curve: list[float]) -> dict:
         figures = {'all': accuracy, 'jhmdb': accuracy, 'penn': accuracy}
+        source = {'clips': 7, 'accuracy': accuracy}
         return {
             **dict.fromkeys(('train_accuracy', 'test_accuracy', 'test_loss'), figures),
+            **dict.fromkeys(('jhmdb_source_known', 'jhmdb_source_new'), source),
             'curves': {'train_accuracy': curve},
         }
 
     runs = [result(0.8, [0.4, 0.5, 0.9]), result(0.9, [0.5, 0.7, 0.7])]
     table = paper.table({variant.name: runs for variant in paper.VARIANTS})
-    assert table.count('0.850 ± 0.071') == 5 * len(paper.VARIANTS)
+    lines = {line.split('|')[1].strip(): line for line in table.splitlines() if '|' in line}
+    assert all(lines[v.title].count('0.850 ± 0.071') == 5 for v in paper.VARIANTS)
+    assert f'{paper.RANDOM.title}: 0.850 ± 0.071 on 7 JHMDB test clips' in table
     assert table.count('| 1.5 / inf |') == len(paper.VARIANTS)
