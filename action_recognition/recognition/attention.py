@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 #: Logit of a past that never was.
 NEVER = -1e9
 #: The past fades by no more than exp of this from one frame to the next, so that nothing
@@ -142,9 +141,9 @@ class StreamingAttention(nn.Module):
         """The weighted means of whole sequences.
 
         What `step` does frame by frame is a sum of exp(logit_i + rate * time_i) over the past,
-        all relative to one peak, that is, a cumulative sum. Relative to the newest time old frames would
-        underflow in long sequences, and relative to the oldest one new frames would overflow, so
-        it is done in chunks.
+        all relative to one peak, that is, a cumulative sum. Relative to the newest time, old
+        frames would underflow in long sequences, and relative to the oldest one new frames would
+        overflow, so it is done in chunks.
 
         Args:
             h: (batch, steps, 1, dimensions).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -92,24 +94,15 @@ def paper_features(xy: npt.ArrayLike, score: npt.ArrayLike) -> FloatArray:
 #: the mean of Penn Action and JHMDB training joints.
 BONE_LENGTHS = (0.3, 0.3, 0.45, 0.42, 0.3, 0.45, 0.42, 0.93, 0.68, 0.65, 0.93, 0.68, 0.65)
 
-#: Joint pairs whose distance tells what hands and feet do to the body and to each other.
+#: All pairs of joints, those of `LIMBS` first; their distances say what hands and feet do to the
+#: body and to each other (the joint collection distances of DD-Net, arXiv 1907.09658).
 PAIRS: tuple[tuple[int, int], ...] = (
-    (Joint.RIGHT_WRIST, Joint.LEFT_WRIST),
-    (Joint.RIGHT_WRIST, Joint.NOSE),
-    (Joint.LEFT_WRIST, Joint.NOSE),
-    (Joint.RIGHT_WRIST, Joint.RIGHT_SHOULDER),
-    (Joint.LEFT_WRIST, Joint.LEFT_SHOULDER),
-    (Joint.RIGHT_WRIST, Joint.RIGHT_HIP),
-    (Joint.LEFT_WRIST, Joint.LEFT_HIP),
-    (Joint.RIGHT_WRIST, Joint.RIGHT_ANKLE),
-    (Joint.LEFT_WRIST, Joint.LEFT_ANKLE),
-    (Joint.RIGHT_ELBOW, Joint.LEFT_ELBOW),
-    (Joint.RIGHT_KNEE, Joint.LEFT_KNEE),
-    (Joint.RIGHT_ANKLE, Joint.LEFT_ANKLE),
-    (Joint.RIGHT_ANKLE, Joint.RIGHT_HIP),
-    (Joint.LEFT_ANKLE, Joint.LEFT_HIP),
-    (Joint.RIGHT_ANKLE, Joint.NECK),
-    (Joint.LEFT_ANKLE, Joint.NECK),
+    *LIMBS,
+    *(
+        pair
+        for pair in combinations(range(NUM_JOINTS), 2)
+        if pair not in LIMBS and pair[::-1] not in LIMBS
+    ),
 )
 
 #: Time constants in seconds of the low passes whose slopes are the velocities.
@@ -121,10 +114,14 @@ SURE_SCORE = 0.5  # scores from here up count alike: pose sources differ in how 
 LIMIT = 10.0  # features are clipped to +-10 body scales (per second)
 
 _START, _END = (np.array(side) for side in zip(*LIMBS, strict=True))
-_FROM, _TO = (np.array(side) for side in zip(*PAIRS, strict=True))
 _LENGTHS = np.array(BONE_LENGTHS, np.float32)
-_SCALES = np.array(VELOCITY_SCALES, np.float32)
-_IS_TORSO = np.isin(np.arange(NUM_JOINTS), TORSO)[:, None]
+_RATES = np.float32([*(1 / scale for scale in VELOCITY_SCALES), 1 / SCALE_MEMORY, 1 / ROOT_MEMORY])
+#: Weights of the joints in the centre of the body: the torso, or what else is known without it.
+_CORE = np.where(np.isin(np.arange(NUM_JOINTS), TORSO), 1, 1e-6).astype(np.float32)
+#: (14, 91): joints times this are the vectors of `PAIRS`.
+_DIFFERENCES = np.zeros((NUM_JOINTS, len(PAIRS)), np.complex64)
+for _k, (_a, _b) in enumerate(PAIRS):
+    _DIFFERENCES[[_a, _b], _k] = -1, 1
 
 #: Width of each block of the streaming features, in order. `elapsed` is seconds, unscaled.
 BLOCKS: dict[str, int] = {
@@ -133,60 +130,81 @@ BLOCKS: dict[str, int] = {
     'root': 2,
     'velocity': 2 * NUM_JOINTS * len(VELOCITY_SCALES),
     'direction': 2 * len(LIMBS),
-    'length': len(LIMBS),
     'distance': len(PAIRS),
     'score': NUM_JOINTS,
 }
 ONLINE_FEATURES = sum(BLOCKS.values())
 ELAPSED = 0
 
+ComplexArray = npt.NDArray[np.complex64]
+
 
 @dataclass(frozen=True)
 class FeatureState:
     """What the features of each person remember; every array has one row per person.
 
+    A place in the image is one complex number, x + iy pixels: a joint is then one element, and
+    one frame of one person takes half as many calls of NumPy, which are what it costs.
+
     Attributes:
-        frames: (n,) frames seen so far.
-        xy: (n, 14, 2) pixels, the last place of each joint, NaN before it was first seen.
-        low_pass: (n, scales, 14, 2) pixels, NaN like `xy`.
+        frames: (n,) frames in which the body scale could be measured.
+        known: (n, 14) whether a joint has ever been seen.
+        place: (n, 14) complex64, the last place of each known joint.
+        low_pass: (n, scales, 14) complex64 of each known joint.
         log_scale: (n,) log of the running body scale in pixels.
-        rest: (n, 2) pixels, the running centre of the body, NaN before any joint was seen.
+        rest: (n,) complex64, the running centre of the body.
     """
 
     frames: FloatArray
-    xy: FloatArray
-    low_pass: FloatArray
+    known: npt.NDArray[np.bool_]
+    place: ComplexArray
+    low_pass: ComplexArray
     log_scale: FloatArray
-    rest: FloatArray
+    rest: ComplexArray
 
     @classmethod
     def initial(cls, people: int) -> FeatureState:
         """The state of people before their first frame."""
-        joints = np.full((people, NUM_JOINTS, 2), np.nan, np.float32)
         return cls(
             frames=np.zeros(people, np.float32),
-            xy=joints,
-            low_pass=np.repeat(joints[:, None], len(_SCALES), 1),
+            known=np.zeros((people, NUM_JOINTS), bool),
+            place=np.zeros((people, NUM_JOINTS), np.complex64),
+            low_pass=np.zeros((people, len(VELOCITY_SCALES), NUM_JOINTS), np.complex64),
             log_scale=np.zeros(people, np.float32),
-            rest=np.full((people, 2), np.nan, np.float32),
+            rest=np.zeros(people, np.complex64),
         )
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """All arrays, in order."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __getitem__(self, rows: npt.ArrayLike) -> FeatureState:
         """The people of these rows (an index array or a mask)."""
-        rows = np.asarray(rows)
-        return FeatureState(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return FeatureState(*(array[np.asarray(rows)] for array in self.arrays))
 
     def replace(self, rows: npt.ArrayLike, other: FeatureState) -> FeatureState:
         """A copy in which the people of these rows are those of `other`."""
-        copies = [getattr(self, field.name).copy() for field in fields(self)]
-        for copy, field in zip(copies, fields(self), strict=True):
-            copy[np.asarray(rows)] = getattr(other, field.name)
+        copies = [array.copy() for array in self.arrays]
+        for copy, array in zip(copies, other.arrays, strict=True):
+            copy[np.asarray(rows)] = array
         return FeatureState(*copies)
 
     @classmethod
     def concatenate(cls, states: list[FeatureState]) -> FeatureState:
         """All people of several states, in order."""
-        return cls(*(np.concatenate([getattr(s, f.name) for s in states]) for f in fields(cls)))
+        parts = zip(*(state.arrays for state in states), strict=True)
+        return cls(*(np.concatenate(part) for part in parts))
+
+
+class _Motion(NamedTuple):
+    """What a frame needs of the past: joints in pixels, and how to make them features."""
+
+    joints: ComplexArray  # (n, 14) all known or at the centre
+    centre: ComplexArray  # (n,)
+    unit: FloatArray  # (n,) body scales per pixel
+    root: ComplexArray  # (n,) pixels from the resting place
+    velocity: ComplexArray  # (n, scales, 14) pixels per second
 
 
 def online_step(
@@ -200,81 +218,21 @@ def online_step(
     seen it sits at the centre of the body with no velocity. Its score of 0 says so.
 
     Args:
-        xy: (n, 14, 2) pixels, NaN where not seen.
-        score: (n, 14), 0 where not seen.
-        elapsed: (n,) seconds since the person's frame before, 0 at the first.
+        xy: (n, 14, 2) float32 pixels; what a joint not seen holds does not matter.
+        score: (n, 14) float32, 0 where not seen.
+        elapsed: (n,) float32 seconds since the person's frame before, 0 at the first.
         state: of these people.
 
     Returns:
         (n, ONLINE_FEATURES) float32, finite, laid out as `BLOCKS`; and the new state.
     """
-    elapsed = np.clip(elapsed, 0, MAX_ELAPSED).astype(np.float32)
-    seen = (score > 0)[..., None]
-    before = state.xy
-    had = ~np.isnan(before[..., :1])
-
-    tracked = seen & had
-    shift = np.where(tracked, xy - before, 0).sum(1) / np.maximum(tracked.sum(1), 1)
-    xy = np.where(seen, xy, before + shift[:, None])
-    known = seen | had
-    xy0 = np.where(known, xy, 0)  # NaN-free copy for sums
-    core = known & _IS_TORSO
-    core = np.where(core.any(1, keepdims=True), core, known)
-    centre = (xy0 * core).sum(1) / np.maximum(core.sum(1), 1)
-    xy0 = np.where(known, xy, centre[:, None])
-
-    bone = xy0[:, _END] - xy0[:, _START]
-    bone_known = (known[:, _END] & known[:, _START])[..., 0]
-    length = np.sqrt(np.square(bone).sum(-1))
-    typical = (bone_known * _LENGTHS).sum(1)
-    measured = (bone_known * length).sum(1) / np.maximum(typical, 1e-6)
-    usable = measured > 0
-    log_scale = np.log(np.where(usable, measured, 1))
-    weight = np.maximum(-np.expm1(-elapsed / SCALE_MEMORY), 1 / (state.frames + 1))
-    frames = state.frames + usable
-    log_scale = state.log_scale + usable * weight * (log_scale - state.log_scale)
-    unit = np.exp(-log_scale)[:, None]
-
-    rest = np.where(np.isnan(state.rest), centre, state.rest)
-    rest = rest + (-np.expm1(-elapsed / ROOT_MEMORY))[:, None] * (centre - rest)
-    rest = np.where(known.any(1), rest, np.nan)
-
-    new = np.isnan(state.low_pass)
-    old = np.where(new, xy0[:, None], state.low_pass)
-    step = -np.expm1(-elapsed[:, None] / _SCALES)[..., None, None]
-    change = step * (xy0[:, None] - old)
-    low_pass = np.where(known[:, None], old + change, np.nan)
-    rate = unit / np.maximum(elapsed, 1e-3)[:, None]
-    velocity = change * rate[..., None, None]
-
-    people = len(xy)
-    pairs = xy0[:, _TO] - xy0[:, _FROM]
-    features = np.concatenate(
-        [
-            elapsed[:, None],
-            ((xy0 - centre[:, None]) * unit[..., None]).reshape(people, -1),
-            np.where(np.isnan(rest), 0, centre - rest) * unit,
-            velocity.reshape(people, -1),
-            (bone / np.maximum(length, 1e-6)[..., None]).reshape(people, -1),
-            length * unit,
-            np.sqrt(np.square(pairs).sum(-1)) * unit,
-            np.minimum(score / SURE_SCORE, 1),
-        ],
-        1,
-    )
-    np.clip(features, -LIMIT, LIMIT, out=features)
-    state = FeatureState(
-        frames=frames.astype(np.float32),
-        xy=np.where(known, xy, np.nan).astype(np.float32),
-        low_pass=low_pass.astype(np.float32),
-        log_scale=log_scale.astype(np.float32),
-        rest=rest.astype(np.float32),
-    )
-    return features.astype(np.float32), state
+    elapsed = np.minimum(np.maximum(elapsed, 0), np.float32(MAX_ELAPSED))
+    motion, state = _track(xy, score, elapsed, state)
+    return _describe(motion, score, elapsed), state
 
 
 def online_features(xy: npt.ArrayLike, score: npt.ArrayLike, stamps: npt.ArrayLike) -> FloatArray:
-    """Features of whole sequences, frame by frame through `online_step`.
+    """Features of whole sequences, the same arithmetic as `online_step`.
 
     Args:
         xy: (..., T, 14, 2) pixels, NaN where not seen; leading axes are people.
@@ -288,11 +246,77 @@ def online_features(xy: npt.ArrayLike, score: npt.ArrayLike, stamps: npt.ArrayLi
     elapsed = np.diff(np.asarray(stamps, np.int64), axis=-1, prepend=0) / 1e9
     elapsed[..., 0] = 0
     people, steps = xy.shape[:-3], xy.shape[-3]
-    flat_xy = xy.reshape(-1, steps, NUM_JOINTS, 2)
-    flat_score = score.reshape(-1, steps, NUM_JOINTS)
-    flat_elapsed = elapsed.reshape(-1, steps).astype(np.float32)
-    state = FeatureState.initial(len(flat_xy))
-    out = np.empty((len(flat_xy), steps, ONLINE_FEATURES), np.float32)
+    # Time first: what does not depend on the past is computed for all frames at once.
+    xy = np.moveaxis(xy.reshape(-1, steps, NUM_JOINTS, 2), 1, 0)
+    score = np.ascontiguousarray(score.reshape(-1, steps, NUM_JOINTS).swapaxes(0, 1))
+    elapsed = elapsed.reshape(-1, steps).T.clip(0, MAX_ELAPSED).astype(np.float32)
+    state = FeatureState.initial(xy.shape[1])
+    frames = []
     for t in range(steps):
-        out[:, t], state = online_step(flat_xy[:, t], flat_score[:, t], flat_elapsed[:, t], state)
-    return out.reshape(*people, steps, ONLINE_FEATURES)
+        motion, state = _track(xy[t], score[t], elapsed[t], state)
+        frames.append(motion)
+    merged = _Motion(*(np.concatenate(part) for part in zip(*frames, strict=True)))
+    out = _describe(merged, score.reshape(-1, NUM_JOINTS), elapsed.ravel())
+    return out.reshape(steps, -1, ONLINE_FEATURES).swapaxes(0, 1).reshape(*people, steps, -1)
+
+
+def _track(
+    xy: FloatArray, score: FloatArray, elapsed: FloatArray, state: FeatureState
+) -> tuple[_Motion, FeatureState]:
+    """The part of a frame that depends on the past."""
+    seen, had = score > 0, state.known
+    joints = np.ascontiguousarray(xy, np.float32).view(np.complex64)[..., 0]
+    tracked = seen & had
+    shift = np.where(tracked, joints - state.place, 0).sum(1) / np.maximum(tracked.sum(1), 1)
+    joints = np.where(seen, joints, state.place + shift[:, None].astype(np.complex64))
+    known = seen | had
+    weights = np.where(known, _CORE, 0)
+    weighted = np.where(known, joints * _CORE, 0).sum(1)
+    centre = weighted / np.maximum(weights.sum(1), np.float32(1e-9))
+    joints = np.where(known, joints, centre[:, None])
+
+    # 1 - exp(-elapsed / memory) of every low pass
+    gains = -np.expm1(-elapsed[:, None] * _RATES)
+    whole = known[:, _END] & known[:, _START]
+    measured = (np.abs(joints[:, _END] - joints[:, _START]) * whole).sum(1)
+    measured /= np.maximum(whole @ _LENGTHS, np.float32(1e-6))
+    usable = measured > 0
+    weight = usable * np.maximum(gains[:, -2], 1 / (state.frames + 1))
+    log_scale = state.log_scale + weight * (
+        np.log(np.where(usable, measured, np.float32(1))) - state.log_scale
+    )
+    first = ~had.any(1)
+    rest = state.rest + np.where(first, np.float32(1), gains[:, -1]) * (centre - state.rest)
+
+    past = had[:, None]
+    old = np.where(past, state.low_pass, joints[:, None])
+    change = gains[:, :-2, None] * (joints[:, None] - old)
+    velocity = change / np.maximum(elapsed, np.float32(1e-3))[:, None, None]
+    motion = _Motion(joints, centre, np.exp(-log_scale), centre - rest, velocity)
+    return motion, FeatureState(state.frames + usable, known, joints, old + change, log_scale, rest)
+
+
+def _describe(motion: _Motion, score: FloatArray, elapsed: FloatArray) -> FloatArray:
+    """The features of frames of which `_track` has told all that needs the past."""
+    people, unit = len(score), motion.unit[:, None]
+    position = (motion.joints - motion.centre[:, None]) * unit
+    pairs = position @ _DIFFERENCES
+    distance = np.abs(pairs)
+    bones = pairs[:, : len(LIMBS)] / np.maximum(distance[:, : len(LIMBS)], np.float32(1e-6))
+    velocity = (motion.velocity * unit[..., None]).reshape(people, -1)
+    features = np.concatenate(
+        [
+            elapsed[:, None],
+            position.view(np.float32),
+            (motion.root[:, None] * unit).view(np.float32),
+            velocity.view(np.float32),
+            bones.view(np.float32),
+            distance,
+            score * np.float32(1 / SURE_SCORE),
+        ],
+        1,
+    )
+    np.maximum(features, np.float32(-LIMIT), out=features)
+    np.minimum(features, np.float32(LIMIT), out=features)
+    np.minimum(features[:, -NUM_JOINTS:], np.float32(1), out=features[:, -NUM_JOINTS:])
+    return features

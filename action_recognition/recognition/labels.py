@@ -10,6 +10,8 @@ from action_recognition.skeleton import FloatArray
 
 UNKNOWN = -1
 UNKNOWN_LABEL = 'unknown'
+#: The output of a model that stands for no action, where it has one.
+BACKGROUND_LABEL = 'background'
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,7 @@ from action_recognition.recognition.labels import (
     LabelConfig,
     LabelFilter,
 )
-from action_recognition.recognition.models import (
-    OnlineRecognizer,
-    PaperRecognizer,
-    load_recognizer,
-)
+from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
 from action_recognition.recognition.online import OnlineState
 from action_recognition.skeleton import FloatArray, IntArray, Poses
 
