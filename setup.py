@@ -132,6 +132,7 @@ setup(
         'torch': ['torch>=2.1'],
         'opencv': ['opencv-python-headless>=4.5'],
         'peers': ['scikit-learn>=1.2'],
+        'train': ['lightning-fabric>=2.2'],
     },
     entry_points={'console_scripts': [f'action-recognition = {NAME}.cli:main']},
     cmdclass={'build': Build, 'build_messages': BuildMessages},

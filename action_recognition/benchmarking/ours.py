@@ -52,11 +52,13 @@ class TrainedPeer(_Ours):
     def __init__(self, config: ActionConfig, epochs: int | None = None) -> None:
         """Args: epochs, instead of those of the config."""
         self.name = config.model
-        self.config = replace(config, teacher_share=0.0, epochs=epochs or config.epochs)
+        self.config = replace(
+            config, teacher_share=0.0, strings=0.0, background=0.0, epochs=epochs or config.epochs
+        )
 
     @property
     def recipe(self) -> dict[str, Any]:
-        elsewhere = ('name', 'set', 'split', 'seeds', 'threads', 'validate_every')
+        elsewhere = ('name', 'set', 'split', 'labels', 'seeds', 'threads', 'validate_every')
         return {key: value for key, value in asdict(self.config).items() if key not in elsewhere}
 
     def fit(

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
     for task, data in (
         ('pose', 'folder that holds lspet/ and jhmdb/'),
-        ('action', 'folder that holds Penn_Action/ and jhmdb/'),
+        ('action', 'folder that holds Penn_Action/, jhmdb/ and precog2016/'),
     ):
         subparser = tasks.add_parser(task, help=f'see {DEFAULTS[task]} for the settings')
         subparser.add_argument('--data', type=Path, required=True, metavar='DIR', help=data)
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser.add_argument(
             '--resume', action='store_true', help='go on from the checkpoints in --out'
         )
+        if task == 'action':
+            subparser.add_argument(
+                '--seed',
+                type=int,
+                metavar='N',
+                help='this one instead of the seeds of the config; processes may share --out',
+            )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,8 +46,11 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'config {config} does not exist (give one with --config)')
     out = args.out or Path('runs') / config.stem
     if args.task == 'pose':
-        from action_recognition.training import pose as training
+        from action_recognition.training import pose
+
+        path = pose.run(config, args.data, out, args.resume)
     else:
-        from action_recognition.training import action as training  # type: ignore[no-redef]
-    path = training.run(config, args.data, out, args.resume)
+        from action_recognition.training import action
+
+        path = action.run(config, args.data, out, args.resume, args.seed)
     print(f'weights: {path}')

@@ -3,377 +3,266 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from scipy.optimize import minimize_scalar
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from action_recognition import weights
-from action_recognition.datasets import jhmdb, union32
-from action_recognition.datasets.clips import SkeletonClip, train_validation
-from action_recognition.errors import UserError
-from action_recognition.evaluation.action import clip_logits, figures, load_set, relabel, softmax
+from action_recognition.datasets.streams import UNSCORED
+from action_recognition.evaluation.action import Network
+from action_recognition.evaluation.common import average
 from action_recognition.recognition.batch_renorm import set_progress
-from action_recognition.recognition.features import (
-    ELAPSED,
-    online_features,
-    paper_features,
-    sample_uniformly,
-)
-from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, create_model
-from action_recognition.skeleton import FloatArray
+from action_recognition.recognition.features import ELAPSED
+from action_recognition.recognition.models import create_model
 from action_recognition.training import loop
-from action_recognition.training.augment import Augmentation, Track
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Batch, BatchSource, Sampler
+from action_recognition.training.tasks import (
+    Items,
+    Task,
+    create_task,
+    fit_temperature,
+    logits_of,
+    watch,
+)
+from action_recognition.visualization import plots
 
-LICENCE = 'Trained on JHMDB and Penn Action joints: research use only.'
+__all__ = ['ActionConfig', 'Batch', 'Sampler', 'fit', 'fit_temperature', 'loss_of', 'run']
+
+#: Figures of a test part that the header of the weights names.
+HEADLINES = (
+    *('accuracy', 'ece', 'flips_per_clip', 'n'),
+    *('frame_accuracy', 'map', 'f1_at_50', 'time_to_detect_s', 'false_alarms_per_min'),
+)
 
 
-@dataclass(frozen=True)
-class ActionConfig:
-    """A training config; the files in `config/train/` explain each entry.
+def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tensor, Tensor]:
+    """Mean loss per sample, and how many samples are right at their last scored frame.
 
-    Raises:
-        UserError: a value is out of range.
+    The online model is asked after every frame. Each sample counts alike; a frame counts more
+    once its action has gone on for `settling_time` seconds, and the last frames of the actions
+    have `final_share` of the weight together.
     """
-
-    name: str
-    model: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    set: str = 'union32'
-    split: int = 1
-    teacher_share: float = 0.0
-    validation: float = 0.15
-    refit: bool = True
-    seeds: tuple[int, ...] = (0,)
-    threads: int = 1
-    precision: str = 'float32'
-    epochs: int = 60
-    batch: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up: float = 0.05
-    clip_gradient: float = 1.0
-    label_smoothing: float = 0.1
-    ema: float = 0.995
-    settling_time: float = 0.3
-    final_share: float = 0.3
-    validate_every: int = 5
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        for name in ('epochs', 'batch', 'learning_rate', 'threads', 'validate_every'):
-            if not getattr(self, name) > 0:
-                raise UserError(f'{name} must be positive, not {getattr(self, name)}')
-        if not 0 < self.validation < 1:
-            raise UserError(f'validation must lie between 0 and 1, not {self.validation}')
-        if not self.seeds:
-            raise UserError('seeds must name at least one seed')
-
-    @classmethod
-    def load(cls, path: Path) -> ActionConfig:
-        """Read a YAML file.
-
-        Raises:
-            UserError: the file is missing, not YAML, or holds an unknown key.
-        """
-        try:
-            raw = dict(yaml.safe_load(path.read_text(encoding='utf-8')))
-            raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
-            raw['seeds'] = tuple(raw.get('seeds', (0,)))
-            return cls(**raw)
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
-            reason = ' '.join(str(error).split())
-            raise UserError(f'cannot use training config {path}: {reason}') from error
-
-
-class Batch(NamedTuple):
-    """Clips ready for a model.
-
-    Attributes:
-        x: (clips, steps, features).
-        mask: (clips, steps) bool, False for padding.
-        target: (clips,) class index.
-    """
-
-    x: Tensor
-    mask: Tensor
-    target: Tensor
-
-
-class Sampler:
-    """Draws augmented batches; clips of like length go together to save padding."""
-
-    def __init__(
-        self,
-        config: ActionConfig,
-        clips: Sequence[SkeletonClip],
-        labels: Sequence[str],
-        others: dict[str, SkeletonClip],
-    ) -> None:
-        """Args: others, the same clips (by name) with joints of another source."""
-        self.config, self.clips, self.others = config, clips, others
-        index = {label: k for k, label in enumerate(labels)}
-        self.targets = np.array([index[clip.label] for clip in clips])
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.config.batch)
-
-    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """One pass over all clips."""
-        limit = self.config.augmentation.max_frames or 10**6
-        lengths = np.array([min(len(clip), limit) for clip in self.clips])
-        order = np.argsort(lengths * rng.uniform(0.7, 1.4, len(lengths)))
-        parts = np.array_split(order, len(self))
-        for k in rng.permutation(len(parts)):
-            yield self.make(parts[k], rng)
-
-    def make(self, rows: Sequence[int], rng: np.random.Generator) -> Batch:
-        """The batch of these clips, augmented."""
-        tracks = []
-        for row in rows:
-            clip = self.clips[row]
-            if rng.random() < self.config.teacher_share:
-                clip = self.others.get(clip.name, clip)
-            tracks.append(self.config.augmentation(Track.of(clip), rng))
-        target = torch.from_numpy(self.targets[rows])
-        if self.config.model == 'paper':
-            x = np.stack([_sampled(track) for track in tracks])
-            return Batch(torch.from_numpy(x), torch.ones(x.shape[:2], dtype=torch.bool), target)
-        steps = max(len(track.stamps) for track in tracks)
-        padded = [_pad(track, steps) for track in tracks]
-        x = online_features(*(np.stack(part) for part in zip(*padded, strict=True)))
-        used = np.array([len(track.stamps) for track in tracks])
-        mask = torch.from_numpy(np.arange(steps) < used[:, None])
-        return Batch(torch.from_numpy(x), mask, target)
-
-
-def _sampled(track: Track) -> FloatArray:
-    rows = sample_uniformly(len(track.stamps))
-    return paper_features(track.xy[rows], track.score[rows])
-
-
-def _pad(track: Track, steps: int) -> Track:
-    """Repeat the last frame; the mask keeps it out of the loss and of all statistics."""
-    rows = np.minimum(np.arange(steps), len(track.stamps) - 1)
-    return Track(track.xy[rows], track.score[rows], track.stamps[rows])
-
-
-def loss_of(
-    model: PaperRecognizer | OnlineRecognizer, batch: Batch, config: ActionConfig
-) -> tuple[Tensor, Tensor]:
-    """Mean loss per clip, and how many clips are right at their end.
-
-    The online model is asked after every frame. Each clip counts alike; its frames count more
-    once `settling_time` seconds have passed, and its last one has `final_share` of the weight.
-    """
-    if isinstance(model, PaperRecognizer):
+    rows = torch.arange(len(batch.target), device=batch.target.device)
+    scored = batch.target != UNSCORED
+    last = scored.shape[1] - 1 - scored.flip(1).int().argmax(1)
+    target = batch.target[rows, last]
+    if config.model == 'paper':
         logits = model(batch.x)
-        loss = functional.cross_entropy(
-            logits, batch.target, label_smoothing=config.label_smoothing
-        )
-        return loss, (logits.argmax(-1) == batch.target).sum()
-    logits = model(batch.x, batch.mask)
-    steps = logits.shape[1]
+        loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
+        return loss, (logits.argmax(-1) == target).sum()
+    logits = model(batch.x, batch.mask).float()
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1),
-        batch.target.repeat_interleave(steps),
+        logits.flatten(0, 1),
+        batch.target.flatten(),
         reduction='none',
+        ignore_index=UNSCORED,
         label_smoothing=config.label_smoothing,
-    ).unflatten(0, (-1, steps))
-    since = batch.x[..., ELAPSED].cumsum(1)
-    frame_weights = batch.mask * -torch.expm1(-(since + 0.03) / config.settling_time)
+    ).view_as(batch.target)
+    since, ends = _in_segments(batch)
+    frame_weights = scored * -torch.expm1(-(since + 0.03) / config.settling_time)
     mean = (losses * frame_weights).sum(1) / frame_weights.sum(1)
-    last = batch.mask.sum(1) - 1
-    rows = torch.arange(len(last), device=last.device)
-    loss = torch.lerp(mean, losses[rows, last], config.final_share).mean()
-    return loss, (logits[rows, last].argmax(-1) == batch.target).sum()
+    final = (losses * ends).sum(1) / ends.sum(1)
+    loss = torch.lerp(mean, final, config.final_share).mean()
+    return loss, (logits[rows, last].argmax(-1) == target).sum()
+
+
+def _in_segments(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Seconds since the begin of the action of each frame, and True at the last one of each."""
+    changes = batch.target[:, 1:] != batch.target[:, :-1]
+    outside = changes.new_ones(len(changes), 1)
+    scored = batch.target != UNSCORED
+    starts, ends = (scored & torch.cat(x, 1) for x in ([outside, changes], [changes, outside]))
+    time = batch.x[..., ELAPSED].cumsum(1)
+    began = torch.where(starts, time, 0).cummax(1).values  # time never decreases
+    return time - began, ends
 
 
 def fit(
     config: ActionConfig,
     seed: int,
-    sampler: Sampler,
+    sampler: BatchSource,
     labels: Sequence[str],
-    validation: Sequence[SkeletonClip],
+    validation: Items,
     out: Path,
     resume: bool,
-) -> PaperRecognizer | OnlineRecognizer:
-    """Train one model; checkpoints and `curves.csv` go to `out`.
+    classes: Sequence[str] | None = None,
+) -> Network:
+    """Train one model; checkpoints, `curves.csv` and `curves.png` go to `out`.
+
+    Under `torchrun` each process takes its share of the batches of every epoch, gradients are
+    averaged, and the first process alone writes.
 
     Args:
-        validation: clips to watch, or none.
-        resume: go on from the checkpoint in `out`, if there is one.
+        validation: clips or streams to watch, or none.
+        resume: go on from the checkpoint in `out`, if there is one; all processes read it.
+        classes: that `validation` is labelled with, if they are not `labels`; see `project`.
 
     Returns:
         The averaged model, ready for inference.
     """
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    fabric = loop.launch(config.precision)
+    rank, processes = fabric.global_rank, fabric.world_size
     out.mkdir(parents=True, exist_ok=True)
     loop.seed_everything(seed)
-    model = create_model(config.model, len(labels), **config.settings).to(device)
+    model = create_model(config.model, len(labels), **config.settings).to(fabric.device)
     ema = loop.Ema(model, config.ema)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     done = 0
     if resume and (out / loop.CHECKPOINT).is_file():
         done = loop.load_checkpoint(out, model, ema, optimiser)['epoch']
+    # Both wrap what they are given; the models below are the same ones.
+    wrapped, stepper = fabric.setup(model, optimiser)
     curves = loop.Curves(out / 'curves.csv', keep=done)
-    total = config.epochs * len(sampler)
-    bar = tqdm(total=total, initial=done * len(sampler), unit='step', desc=out.name)
-    with bar:
+    steps = -(-len(sampler) // processes)
+    total = config.epochs * steps
+    with tqdm(
+        total=total, initial=done * steps, unit='step', desc=out.name, disable=rank > 0
+    ) as bar:
         for epoch in range(done, config.epochs):
             rng = loop.seed_everything(seed, epoch)
+            torch.manual_seed(torch.initial_seed() + rank)  # each process drops other units
             model.train()
-            losses, right = [], 0
-            for batch in sampler.batches(rng):
-                progress = bar.n / total
+            losses, right, seen = [], 0, 0
+            for step, batch in enumerate(sampler.batches(rng, rank, processes)):
+                progress = (epoch * steps + step) / total
                 set_progress(model, progress)
                 for group in optimiser.param_groups:
                     rate = config.learning_rate * loop.cosine(progress, config.warm_up)
                     group['lr'] = rate
-                with torch.autocast(device.type, torch.bfloat16, config.precision == 'bfloat16'):
-                    loss, hits = loss_of(model, Batch(*(t.to(device) for t in batch)), config)
-                optimiser.zero_grad()
-                loss.backward()
+                batch = Batch(*(tensor.to(fabric.device) for tensor in batch))
+                loss, hits = loss_of(wrapped, batch, config)
+                stepper.zero_grad()
+                fabric.backward(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)
-                optimiser.step()
+                stepper.step()
                 ema.update(model)
                 losses.append(loss.item())
-                right += int(hits)
+                right, seen = right + int(hits), seen + len(batch.x)
                 bar.update()
-            row = {'loss': float(np.mean(losses)), 'accuracy': right / len(sampler.clips)}
+            if rank > 0:
+                continue
+            row = {'loss': float(np.mean(losses)), 'accuracy': right / seen}
             last = epoch + 1 == config.epochs
-            if validation and (last or (epoch + 1) % config.validate_every == 0):
-                row |= watch(ema.model, validation, labels)
+            if len(validation) and (last or (epoch + 1) % config.validate_every == 0):
+                row |= watch(ema.model, validation, labels, classes or labels)
             curves.add(epoch + 1, **row)
             bar.set_postfix({k: f'{v:.3f}' for k, v in row.items()})
             loop.save_checkpoint(out, model, ema, optimiser, {'epoch': epoch + 1})
+    if rank == 0 and curves.rows:
+        plots.curves(curves.rows).savefig(out / 'curves.png', dpi=plots.DPI)
     return ema.model
 
 
-def watch(model: Any, clips: Sequence[SkeletonClip], labels: Sequence[str]) -> dict[str, float]:
-    """Accuracy and loss on validation clips, at their end and over all their frames."""
-    index = {label: k for k, label in enumerate(labels)}
-    found = [softmax(answer, 1.0) for answer in clip_logits(model, clips, asked=(1.0,))]
-    pairs = [(p, index[clip.label]) for p, clip in zip(found, clips, strict=True)]
-    return {
-        'val_loss': float(np.mean([-np.log(p[-1, k]) for p, k in pairs])),
-        'val_accuracy': float(np.mean([p[-1].argmax() == k for p, k in pairs])),
-        'val_accuracy_streaming': float(np.mean([(p.argmax(-1) == k).mean() for p, k in pairs])),
-    }
-
-
-def fit_temperature(
-    logits: Sequence[FloatArray], clips: Sequence[SkeletonClip], labels: Sequence[str]
-) -> float:
-    """The temperature with the least log loss over all frames, each clip counting alike."""
-    index = {label: k for k, label in enumerate(labels)}
-    frames = torch.from_numpy(np.concatenate(logits))
-    counts = np.array([len(answer) for answer in logits])
-    target = torch.from_numpy(np.repeat([index[clip.label] for clip in clips], counts))
-    share = torch.from_numpy(np.repeat(1 / counts / len(counts), counts)).float()
-
-    def log_loss(log_temperature: float) -> float:
-        scaled = frames / float(np.exp(log_temperature))
-        return float((functional.cross_entropy(scaled, target, reduction='none') * share).sum())
-
-    return float(np.exp(minimize_scalar(log_loss, bounds=(-2, 2), method='bounded').x))
-
-
-def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
+def run(
+    config_path: Path, data: Path, out: Path, resume: bool = False, seed: int | None = None
+) -> Path:
     """Train by a config: `<out>/<name>.safetensors` and, for each seed, curves and checkpoints.
 
     For each seed a model is trained without the validation part, which gives its figures and
-    the temperature; with `refit`, a second one is trained on all training clips in the same way
-    and published. Each published model answers the official test part once. The weights written
-    are those of the first seed; figures of all seeds are in `<out>/figures.json`.
+    the temperature; with `refit`, a second one is trained on all training data in the same way
+    and published. Each published model answers the official test parts once. Figures go to
+    `figures_seed<N>.json`, and the mean over all seeds that are there to `figures.json`. Every
+    seed's weights are in its folder; those of the config's first seed are also in `out`.
 
     Args:
-        data: the folder that holds the sets, as `Penn_Action` and `jhmdb`.
+        data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
+        seed: train this one alone. Several processes may share `out`, one for each seed.
+
+    Returns:
+        The weights of the first seed that was trained.
 
     Raises:
-        UserError: the config, the data or a checkpoint cannot be used.
+        UserError: the config, the data or a checkpoint cannot be used, or lightning-fabric is
+            missing.
     """
     config = ActionConfig.load(config_path)
     torch.set_num_threads(config.threads)
-    clips = load_set(config.set, data, 'train', config.split)
-    labels = union32.LABELS if config.set == 'union32' else tuple(sorted({c.label for c in clips}))
-    others = {}
-    if config.teacher_share:
-        teacher = jhmdb.load_jhmdb(data / 'jhmdb', config.split, 'train', 'teacher')
-        others = {clip.name: clip for clip in relabel(teacher, labels)}
-    fitting, validation = train_validation(clips, config.validation, config.seeds[0])
-    test = load_set(config.set, data, 'test', config.split)
-
-    results, path = [], out / f'{config.name}.safetensors'
-    for seed in config.seeds:
-        folder = out / f'seed{seed}'
-        model = fit(
+    first = loop.launch(config.precision).is_global_zero
+    task = create_task(config, data)
+    paths = []
+    for number in config.seeds if seed is None else (seed,):
+        folder = out / f'seed{number}'
+        paths.append(folder / f'{config.name}.safetensors')
+        model = published = fit(
             config,
-            seed,
-            Sampler(config, fitting, labels, others),
-            labels,
-            validation,
+            number,
+            task.sampler(refit=False),
+            task.labels,
+            task.watched,
             folder / 'validated',
             resume,
+            task.classes,
         )
-        logits = clip_logits(model, validation)
-        model.temperature = fit_temperature(logits, validation, labels)
-        result: dict[str, Any] = {'seed': seed, 'temperature': model.temperature}
-        result['validation'] = _figures(model, validation, labels, logits)
         if config.refit:
-            temperature = model.temperature
-            everything = Sampler(config, clips, labels, others)
-            model = fit(config, seed, everything, labels, (), folder / 'refit', resume)
-            model.temperature = temperature
-        model.load_state_dict(compact(model))  # the figures are those of what is published
-        result['test'] = _figures(model, test, labels, clip_logits(model, test))
-        results.append(result)
-        if seed == config.seeds[0]:
-            publish(config, model, labels, result, path)
-        (out / 'figures.json').write_text(json.dumps(results, indent=1))
-    return path
+            everything = task.sampler(refit=True)
+            published = fit(config, number, everything, task.labels, (), folder / 'refit', resume)
+        if not first:
+            continue
+        logits = logits_of(model, task.validation)
+        temperature = fit_temperature(logits, task.validation, task.labels)
+        model.temperature = published.temperature = temperature
+        result: dict[str, Any] = {'seed': number, 'temperature': temperature}
+        result['validation'] = task.validate(model, logits)
+        # The figures are those of what is written.
+        published.load_state_dict(compact(published))
+        result['test'] = task.test(published)
+        publish(config, published, task, result, paths[-1])
+        if number == config.seeds[0]:
+            publish(config, published, task, result, out / paths[-1].name)
+        write_figures(out, result)
+    return paths[0]
 
 
-def _figures(
-    model: Any, clips: Sequence[SkeletonClip], labels: Sequence[str], logits: list[FloatArray]
-) -> dict[str, Any]:
-    return figures(clips, [softmax(answer, model.temperature) for answer in logits], labels)
+def write_figures(folder: Path, result: dict[str, Any]) -> None:
+    """`figures_seed<N>.json` of one seed, and `figures.json`, the mean over all that are there."""
+    path = folder / f'figures_seed{result["seed"]}.json'
+    path.write_text(json.dumps(result, indent=1))
+    results = [json.loads(file.read_text()) for file in folder.glob('figures_seed*.json')]
+    seeds = sorted(found.pop('seed') for found in results)
+    partial = folder / f'{path.name}.mean'  # other seeds may be at the same place
+    partial.write_text(json.dumps({'seeds': seeds, **average(results)}, indent=1))
+    partial.replace(folder / 'figures.json')
 
 
 def publish(
-    config: ActionConfig,
-    model: PaperRecognizer | OnlineRecognizer,
-    labels: Sequence[str],
-    result: dict[str, Any],
-    path: Path,
+    config: ActionConfig, model: Network, task: Task, result: dict[str, Any], path: Path
 ) -> None:
-    """Write a trained model as a weights file that every node loads."""
-    settings = {**config.settings, 'temperature': round(model.temperature, 4)}
+    """Write a trained model as a weights file that every node loads.
+
+    Args:
+        result: of one seed; its 'validation' and 'test' figures go into the header.
+    """
+    parts = {'validation': result['validation'], **result['test']}
     header = weights.Header(
         kind='action',
         name=config.name,
-        config={'model': config.model, **settings},
-        labels=tuple(labels),
-        training=json.loads(json.dumps({**asdict(config), 'seed': result['seed']})),
-        metrics={
-            f'{part}_{key}': round(result[part][key], 4)
-            for part in ('validation', 'test')
-            for key in ('accuracy', 'ece', 'flips_per_clip', 'n')
+        config={
+            'model': config.model,
+            **config.settings,
+            'temperature': round(model.temperature, 4),
         },
-        licence=LICENCE,
+        labels=task.labels,
+        training=json.loads(json.dumps({**asdict(config), **task.about, 'seed': result['seed']})),
+        metrics={
+            f'{part}_{key}': round(found[key], 4)
+            for part, found in parts.items()
+            for key in HEADLINES
+            if found.get(key) is not None
+        },
+        licence=task.licence,
     )
     weights.save(path, compact(model), header)
 
 
-def compact(model: PaperRecognizer | OnlineRecognizer) -> dict[str, Tensor]:
+def compact(model: Network) -> dict[str, Tensor]:
     """The state of a model with its matrices as float16, which halves the file."""
     state = model.state_dict()
     return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, IntArray, Joint, torso_size
@@ -21,15 +22,25 @@ HIDDEN_TOGETHER: tuple[tuple[int, ...], ...] = (
 
 
 class Track(NamedTuple):
-    """The joints of one person over time, as in `SkeletonClip`: NaN and score 0 if not seen."""
+    """The joints of one person over time, as in `SkeletonClip`: NaN and score 0 if not seen.
+
+    `target` is the (T,) class of each frame, -1 where there is none to be scored; None where
+    nobody asks for classes.
+    """
 
     xy: FloatArray
     score: FloatArray
     stamps: IntArray
+    target: IntArray | None = None
 
     @classmethod
     def of(cls, clip: SkeletonClip) -> Track:
         return cls(clip.xy, clip.score, clip.stamps)
+
+    def select(self, frames: IntArray | slice) -> Track:
+        """These frames of it."""
+        target = None if self.target is None else self.target[frames]
+        return Track(self.xy[frames], self.score[frames], self.stamps[frames], target)
 
 
 @dataclass(frozen=True)
@@ -68,15 +79,26 @@ class Augmentation:
     scores: bool = False
     max_frames: int = 0
 
-    def __call__(self, track: Track, rng: np.random.Generator) -> Track:
-        """A changed copy of a track."""
-        xy, score, stamps = self._in_time(track, rng)
-        size = float(np.nanmedian(torso_size(xy))) if np.isfinite(torso_size(xy)).any() else 50.0
+    def __call__(
+        self, track: Track, rng: np.random.Generator, mirror: IntArray | None = None
+    ) -> Track:
+        """A changed copy of a track.
+
+        Args:
+            mirror: (classes,) the class that each class is in the mirror; None if they are all
+                their own.
+        """
+        xy, score, stamps, target = self._in_time(track, rng)
+        sizes = torso_size(xy)
+        sizes = sizes[np.isfinite(sizes)]
+        size = float(np.median(sizes)) if len(sizes) else 50.0
         xy = self._in_space(xy, rng)
         if rng.random() < self.flip:
             xy = xy[:, FLIP] * np.array([-1, 1], np.float32)
             score = score[:, FLIP]
-        return Track(*self._as_estimated(xy, score.copy(), size, rng), stamps)
+            if target is not None and mirror is not None:
+                target = np.where(target < 0, target, mirror[target])
+        return Track(*self._as_estimated(xy, score.copy(), size, rng), stamps, target)
 
     def _in_time(self, track: Track, rng: np.random.Generator) -> Track:
         length = len(track.stamps)
@@ -93,7 +115,7 @@ class Augmentation:
             ticks = np.arange(stamps[0], stamps[-1] + 1, 1e9 / wanted)
             keep = np.unique(np.searchsorted(stamps, ticks - 1))
             rows, stamps = rows[keep], stamps[keep]
-        return Track(track.xy[rows], track.score[rows], stamps.astype(np.int64))
+        return track.select(rows)._replace(stamps=stamps.astype(np.int64))
 
     def _in_space(self, xy: FloatArray, rng: np.random.Generator) -> FloatArray:
         angle = np.radians(rng.uniform(-self.rotation, self.rotation))
@@ -108,29 +130,40 @@ class Augmentation:
         steps = len(xy)
         joints = (steps, NUM_JOINTS)
         level = rng.random()
-        noise = rng.normal(0, level * self.jitter * size, (*joints, 2))
-        noise *= rng.gamma(2, 0.5, (1, NUM_JOINTS, 1))  # some joints are harder than others
-        xy = xy + noise.astype(np.float32)
+        noise = rng.standard_normal((*joints, 2), np.float32)
+        hardness = rng.gamma(2, 0.5, (NUM_JOINTS, 1))  # some joints are harder than others
+        noise *= (level * self.jitter * size * hardness).astype(np.float32)
+        xy = xy + noise
         xy += rng.normal(0, rng.random() * self.bias * size, (1, NUM_JOINTS, 2)).astype(np.float32)
         if self.scores:
-            off = np.linalg.norm(noise, axis=-1) / size
-            sure = rng.uniform(0.3, 1.2) - rng.uniform(0, 2) * off + rng.normal(0, 0.05, joints)
-            score = np.where(score > 0, np.clip(sure, 0.05, 1), 0).astype(np.float32)
-        for t in _stretches(steps, self.swapped * rng.random(), rng):
+            off = np.hypot(noise[..., 0], noise[..., 1]) * np.float32(rng.uniform(0, 2) / size)
+            sure = np.float32(rng.uniform(0.3, 1.2)) - off
+            sure += np.float32(0.05) * rng.standard_normal(joints, np.float32)
+            score = np.where(score > 0, np.clip(sure, 0.05, 1), np.float32(0))
+        if self.swapped:
+            t = _stretches(steps, np.array([self.swapped * rng.random()]), rng)[:, 0]
             xy[t], score[t] = xy[t][:, FLIP], score[t][:, FLIP]
         gone = rng.random(joints) < self.missing * rng.random() / 2
-        for joint in range(NUM_JOINTS):
-            for t in _stretches(steps, self.missing * rng.random() / 2, rng):
-                gone[t, joint] = True
+        if self.missing:
+            gone |= _stretches(steps, self.missing * rng.random(NUM_JOINTS) / 2, rng)
         if rng.random() < self.hidden:
             gone[:, HIDDEN_TOGETHER[rng.integers(len(HIDDEN_TOGETHER))]] = True
         xy[gone], score[gone] = np.nan, 0
         return xy, score
 
 
-def _stretches(steps: int, share: float, rng: np.random.Generator, mean: int = 6) -> list[slice]:
-    """Random stretches of about `mean` frames that cover a share of the time on average."""
-    count = rng.poisson(share * steps / mean)
-    starts = rng.integers(0, steps, count)
-    lengths = rng.geometric(1 / mean, count)
-    return [slice(s, s + n) for s, n in zip(starts, lengths, strict=True)]
+def _stretches(
+    steps: int, share: FloatArray, rng: np.random.Generator, mean: int = 6
+) -> npt.NDArray[np.bool_]:
+    """(steps, columns) True in random stretches of about `mean` frames.
+
+    Args:
+        share: (columns,) of the time that they cover, on average and before they overlap.
+    """
+    column = np.repeat(np.arange(len(share)), rng.poisson(share * steps / mean))
+    start = rng.integers(0, steps, len(column))
+    stop = np.minimum(start + rng.geometric(1 / mean, len(column)), steps)
+    edges = np.zeros((steps + 1, len(share)), np.int64)
+    np.add.at(edges, (start, column), 1)
+    np.add.at(edges, (stop, column), -1)
+    return edges[:-1].cumsum(0) > 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import csv
+import functools
 import json
 import math
+import os
 import random
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +18,46 @@ from torch import Tensor, nn
 
 from action_recognition.errors import UserError
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 Model = TypeVar('Model', bound=nn.Module)
 
 CHECKPOINT = 'checkpoint.safetensors'
+#: What Fabric calls the precisions of a config.
+PRECISIONS: dict[str, Any] = {'float32': '32-true', 'bfloat16': 'bf16-mixed'}
+
+
+@functools.cache
+def launch(precision: str) -> Fabric:
+    """Where and how to train: a GPU if there is one, alone or with the processes of `torchrun`.
+
+    Alone it is one device and no communication. Under `torchrun` it is one device per process,
+    and gradients are averaged (gloo on CPUs, NCCL on GPUs).
+
+    Args:
+        precision: 'float32' or 'bfloat16', in which the forward pass is computed.
+
+    Raises:
+        UserError: lightning-fabric is not installed.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise UserError(
+            "training needs lightning-fabric: pip install 'action_recognition[train]'"
+        ) from error
+    processes = int(os.environ.get('WORLD_SIZE', 1))
+    here = int(os.environ.get('LOCAL_WORLD_SIZE', processes))
+    fabric = Fabric(
+        accelerator='cuda' if torch.cuda.is_available() else 'cpu',
+        strategy='ddp' if processes > 1 else 'auto',
+        devices=here,
+        num_nodes=processes // here,
+        precision=PRECISIONS[precision],
+    )
+    fabric.launch()
+    return fabric
 
 
 def seed_everything(*seed: int) -> np.random.Generator:

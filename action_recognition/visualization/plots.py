@@ -227,3 +227,35 @@ def accuracy_curve(accuracy_at: Mapping[str, float]) -> Figure:
     axes.set_ylabel('percent of right answers')
     axes.grid(alpha=0.3)
     return figure
+
+
+def curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """How a training went: losses above, accuracies below.
+
+    Args:
+        rows: one per epoch: 'epoch', and figures by name, numbers or their text; one whose name
+            ends with 'loss' is drawn above. A row may lack some.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((1.3 * SIDE, 1.3 * SIDE), layout='constrained')
+    above, below = figure.subplots(2, 1, sharex=True)
+    names = dict.fromkeys(name for row in rows for name in row if name != 'epoch')
+    for name in names:
+        known = [row for row in rows if row.get(name) not in (None, '')]
+        (above if name.endswith('loss') else below).plot(
+            [int(row['epoch']) for row in known],
+            [float(row[name]) for row in known],
+            marker='o' if len(known) < len(rows) else None,
+            markersize=4,
+            label=name.replace('_', ' '),
+        )
+    above.set_ylabel('loss')
+    below.set_ylabel('share of right answers')
+    below.set_ylim(0, 1)
+    below.set_xlabel('epoch')
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    return figure

@@ -16,7 +16,8 @@ def track() -> Track:
     score = np.full((60, 14), 0.9)
     xy[10:20, 4], score[10:20, 4] = np.nan, 0
     stamps = np.arange(60) * 33_333_333
-    return Track(xy.astype(np.float32), score.astype(np.float32), stamps)
+    target = np.arange(60) // 20 - 1
+    return Track(xy.astype(np.float32), score.astype(np.float32), stamps, target)
 
 
 def change(track: Track, seed: int = 0, **amounts) -> Track:
@@ -34,6 +35,13 @@ def test_flip_mirrors_and_swaps_sides(track):
     flipped = change(track, flip=1.0)
     np.testing.assert_allclose(flipped.xy, track.xy[:, FLIP] * [-1, 1])
     np.testing.assert_array_equal(flipped.score, track.score[:, FLIP])
+
+
+def test_targets_follow_their_frames_and_the_mirror(track):
+    cut = change(track, seed=3, max_frames=30)
+    np.testing.assert_array_equal(cut.target, track.target[np.isin(track.stamps, cut.stamps)])
+    flipped = Augmentation(flip=1.0)(track, np.random.default_rng(0), np.array([1, 0]))
+    np.testing.assert_array_equal(flipped.target, np.repeat([-1, 1, 0], 20))
 
 
 def test_rotation_keeps_lengths(track):

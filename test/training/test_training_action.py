@@ -13,10 +13,13 @@ import torch
 
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
+from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
+from action_recognition.recognition.labels import BACKGROUND_LABEL
 from action_recognition.recognition.models import create_model, load_recognizer
-from action_recognition.training import action
+from action_recognition.training import action, loop, tasks
 from action_recognition.training.augment import Augmentation
+from action_recognition.training.background import Background
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LABELS = ('left', 'right')
@@ -48,7 +51,8 @@ def clips(count: int, seed: int) -> list[SkeletonClip]:
 def sets(monkeypatch):
     """The train and test part that every set has in this module."""
     parts = {'train': clips(48, 1), 'test': clips(16, 2)}
-    monkeypatch.setattr(action, 'load_set', lambda _set, _data, part, _split: parts[part])
+    monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, _split: parts[part])
+    monkeypatch.setitem(tasks.SETS, 'jhmdb14', LABELS)
     return parts
 
 
@@ -75,18 +79,40 @@ def test_training_learns_and_writes_weights_that_load(tmp_path, sets):
     header, network = load_recognizer(str(path))
     assert header.labels == LABELS
     assert network.temperature == pytest.approx(header.config['temperature'], abs=1e-4)
-    assert header.metrics['test_accuracy'] >= 0.9
-    assert header.metrics['test_n'] == 16
-    results = json.loads((tmp_path / 'out' / 'figures.json').read_text())
-    assert [r['seed'] for r in results] == [0]
-    assert results[0]['test']['accuracy'] == pytest.approx(header.metrics['test_accuracy'])
+    assert header.metrics['jhmdb14_accuracy'] >= 0.9
+    assert header.metrics['jhmdb14_n'] == 16
+    mean = json.loads((tmp_path / 'out' / 'figures.json').read_text())
+    accuracy = mean['test']['jhmdb14']['accuracy']
+    assert accuracy == pytest.approx(header.metrics['jhmdb14_accuracy'], abs=1e-4)
     for stage in ('validated', 'refit'):
         rows = (tmp_path / 'out' / 'seed0' / stage / 'curves.csv').read_text().splitlines()
         assert len(rows) == 9
+        assert (tmp_path / 'out' / 'seed0' / stage / 'curves.png').stat().st_size > 1000
+
+
+def test_seeds_may_be_trained_one_by_one_into_one_folder(tmp_path, sets):
+    settings = config(tmp_path, 'online', seeds=[0, 1], epochs=2, refit=False)
+    out = tmp_path / 'out'
+    other = action.run(settings, tmp_path, out, seed=1)
+    assert other == out / 'seed1' / 'tiny.safetensors'
+    assert not (out / 'tiny.safetensors').exists()
+    assert json.loads((out / 'figures.json').read_text())['seeds'] == [1]
+    action.run(settings, tmp_path, out, seed=0)
+    assert load_recognizer(str(out / 'tiny.safetensors'))[0].training['seed'] == 0
+    mean = json.loads((out / 'figures.json').read_text())
+    temperatures = [
+        json.loads((out / f'figures_seed{seed}.json').read_text())['temperature'] for seed in (0, 1)
+    ]
+    assert mean['seeds'] == [0, 1]
+    assert mean['temperature'] == pytest.approx(np.mean(temperatures))
+    together = tmp_path / 'together'
+    action.run(settings, tmp_path, together)
+    for name in ('figures_seed0.json', 'figures_seed1.json', 'figures.json'):
+        assert (together / name).read_text() == (out / name).read_text()
 
 
 def test_the_paper_model_trains_by_the_same_loop(tmp_path, sets):
-    settings = config(tmp_path, 'paper', epochs=5, refit=False, learning_rate=0.003)
+    settings = config(tmp_path, 'paper', epochs=10, refit=False, learning_rate=0.003)
     path = action.run(settings, tmp_path, tmp_path / 'out')
     header, _ = load_recognizer(str(path))
     assert header.config['model'] == 'paper'
@@ -96,27 +122,38 @@ def test_the_paper_model_trains_by_the_same_loop(tmp_path, sets):
     assert not (tmp_path / 'out' / 'seed0' / 'refit').exists()
 
 
-def test_a_stopped_run_resumes_exactly(tmp_path, sets):
-    settings = action.ActionConfig.load(config(tmp_path, 'online'))
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+def stopping(sampler, limit):
+    """The sampler, made to break off when epoch number `limit` begins."""
+
+    class Stop(Exception):
+        pass
+
+    plan, begun = sampler.plan, 0
+
+    def count(rng):
+        nonlocal begun
+        if begun == limit:
+            raise Stop
+        begun += 1
+        return plan(rng)
+
+    sampler.plan = count
+    return Stop
+
+
+@pytest.mark.parametrize('mixed', [False, True], ids=['clips', 'strings and background'])
+def test_a_stopped_run_resumes_exactly(tmp_path, sets, people, recordings, mixed):
+    changes = {'strings': 0.3, 'background': 0.3} if mixed else {}
+    settings = action.ActionConfig.load(config(tmp_path, 'online', **changes))
+    labels = (*LABELS, BACKGROUND_LABEL)
 
     def fit(out, limit=None, resume=False):
-        class Stop(Exception):
-            pass
-
-        def batches(rng):
-            nonlocal epoch
-            if epoch == limit:
-                raise Stop
-            epoch += 1
-            return action.Sampler.batches(sampler, rng)
-
-        epoch = 0
-        stopping = type('Stopping', (action.Sampler,), {})(settings, sets['train'], LABELS, {})
-        stopping.batches = batches
+        background = Background(people, recordings) if mixed else None
+        sampler = action.Sampler(settings, sets['train'], labels, {}, background)
+        stop = stopping(sampler, limit)
         try:
-            return action.fit(settings, 0, stopping, LABELS, (), tmp_path / out, resume)
-        except Stop:
+            return action.fit(settings, 0, sampler, labels, (), tmp_path / out, resume)
+        except stop:
             return None
 
     whole = fit('whole')
@@ -130,44 +167,94 @@ def test_a_stopped_run_resumes_exactly(tmp_path, sets):
     assert curves[0] == curves[1]
 
 
-def test_batches_mask_what_is_padding(sets):
-    settings = action.ActionConfig('t', 'online', batch=16)
+def test_training_is_a_plain_loop_on_one_device(tmp_path, sets):
+    settings = action.ActionConfig.load(config(tmp_path, 'online', epochs=2))
     sampler = action.Sampler(settings, sets['train'], LABELS, {})
-    batches = list(sampler.batches(np.random.default_rng(0)))
-    assert sum(len(b.target) for b in batches) == 48
-    lengths = sorted(n for b in batches for n in b.mask.sum(1).tolist())
-    assert lengths == sorted(len(c) for c in sets['train'])
-    for batch in batches:
-        assert batch.x.shape[2] == ONLINE_FEATURES
-        assert batch.mask.any(0).all()  # no column of padding alone
-        assert (batch.x[..., ELAPSED][~batch.mask] == 0).all()
+    average = action.fit(settings, 0, sampler, LABELS, (), tmp_path / 'out', False)
+
+    loop.seed_everything(0)
+    model = create_model('online', 2, **settings.settings)
+    ema = loop.Ema(model, settings.ema)
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    for epoch in range(2):
+        rng = loop.seed_everything(0, epoch)
+        model.train()
+        for step, batch in enumerate(sampler.batches(rng)):
+            progress = (6 * epoch + step) / 12
+            set_progress(model, progress)
+            rate = settings.learning_rate * loop.cosine(progress, settings.warm_up)
+            optimiser.param_groups[0]['lr'] = rate
+            optimiser.zero_grad()
+            action.loss_of(model, batch, settings)[0].backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_gradient)
+            optimiser.step()
+            ema.update(model)
+    for mine, theirs in zip(average.parameters(), ema.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 
 
-def test_teacher_joints_take_turns_with_the_truth(sets):
-    settings = action.ActionConfig('t', 'online', teacher_share=0.5, batch=48)
-    others = {c.name: replace(c, score=np.full_like(c.score, 0.25)) for c in sets['train'][:24]}
-    sampler = action.Sampler(settings, sets['train'], LABELS, others)
-    score = sampler.make(range(48), np.random.default_rng(0)).x[:, 0, -1]
-    assert (score[24:] == 1).all()
-    assert set(score[:24].tolist()) == {0.5, 1.0}
+def loss_of_clips(model, batch, target, config):
+    """The loss of clips that show one action each, written for them alone."""
+    logits = model(batch.x, batch.mask)
+    steps = logits.shape[1]
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        target.repeat_interleave(steps),
+        reduction='none',
+        label_smoothing=config.label_smoothing,
+    ).unflatten(0, (-1, steps))
+    since = batch.x[..., ELAPSED].cumsum(1)
+    weights = batch.mask * -torch.expm1(-(since + 0.03) / config.settling_time)
+    mean = (losses * weights).sum(1) / weights.sum(1)
+    last = batch.mask.sum(1) - 1
+    return torch.lerp(mean, losses[torch.arange(len(last)), last], config.final_share).mean()
 
 
-def test_frame_loss_ignores_padding_and_weighs_the_end(sets):
-    settings = action.ActionConfig('t', 'online', final_share=1.0, label_smoothing=0.0)
+def test_the_loss_of_single_clips_knows_no_segments(sets):
+    settings = action.ActionConfig('t', 'online', label_smoothing=0.1, final_share=0.3)
     sampler = action.Sampler(settings, sets['train'], LABELS, {})
-    batch = sampler.make(range(6), np.random.default_rng(0))
+    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
     model = create_model('online', 2, units=8).eval()
     loss, right = action.loss_of(model, batch, settings)
+    expected = loss_of_clips(model, batch, batch.target[:, 0], settings)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=0)
     last = batch.mask.sum(1) - 1
-    logits = model(batch.x)[torch.arange(6), last]
-    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, batch.target))
-    assert right == (logits.argmax(1) == batch.target).sum()
+    answer = model(batch.x)[torch.arange(6), last].argmax(1)
+    assert right == (answer == batch.target[:, 0]).sum()
+
+
+def test_the_loss_ignores_padding(sets):
+    settings = action.ActionConfig('t', 'online')
+    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
+    model = create_model('online', 2, units=8).eval()
     garbage = batch._replace(x=torch.where(batch.mask[..., None], batch.x, 5.0))
     garbage.x[..., ELAPSED] = batch.x[..., ELAPSED]
-    everything = replace(settings, final_share=0.3)
     torch.testing.assert_close(
-        action.loss_of(model, garbage, everything)[0], action.loss_of(model, batch, everything)[0]
+        action.loss_of(model, garbage, settings)[0], action.loss_of(model, batch, settings)[0]
     )
+
+
+def test_the_loss_begins_anew_with_every_action():
+    """Three actions of 2, 3 and 2 frames, one not scored; the answer is the frame's own logits."""
+    settings = action.ActionConfig('t', 'online', label_smoothing=0.0, final_share=0.4)
+    target = torch.tensor([[0, 0, -1, 1, 1, 1, 0, 0, -1]])
+    x = torch.zeros(1, 9, ONLINE_FEATURES)
+    x[:, 1:, ELAPSED] = 0.1
+    logits = torch.randn(1, 9, 2, generator=torch.Generator().manual_seed(0))
+    batch = action.Batch(x, torch.ones(1, 9, dtype=torch.bool), target)
+    loss, right = action.loss_of(lambda _x, _mask: logits, batch, settings)
+
+    scored = [0, 1, 3, 4, 5, 6, 7]
+    losses = torch.nn.functional.cross_entropy(
+        logits[0, scored], target[0, scored], reduction='none'
+    )
+    since = torch.tensor([0.0, 0.1, 0.0, 0.1, 0.2, 0.0, 0.1])
+    weights = 1 - torch.exp(-(since + 0.03) / settings.settling_time)
+    mean = (losses * weights).sum() / weights.sum()
+    final = losses[[1, 4, 6]].mean()
+    torch.testing.assert_close(loss, 0.6 * mean + 0.4 * final)
+    assert right == (logits[0, 7].argmax() == 0)
 
 
 def test_temperature_undoes_overconfidence():
@@ -181,7 +268,16 @@ def test_temperature_undoes_overconfidence():
     assert loud == pytest.approx(4 * plain, rel=1e-2)
 
 
-@pytest.mark.parametrize('name', ['paper_union32', 'online_union32'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'paper_union32',
+        'online_union32',
+        'online_union32_split2',
+        'online_union32_split3',
+        'online_precog',
+    ],
+)
 def test_published_configs_load(name):
     settings = action.ActionConfig.load(ROOT / 'config' / 'train' / f'{name}.yaml')
     assert settings.name == name
@@ -197,11 +293,17 @@ def test_published_configs_load(name):
         ({'augmentation': {'blur': 1}}, 'blur'),
         ({'validation': 1.5}, 'validation must lie'),
         ({'seeds': []}, 'at least one seed'),
+        ({'precision': 'float16'}, 'float32 or bfloat16'),
+        ({'set': 'ucf'}, 'unknown set'),
+        ({'labels': 'fine'}, 'fine. for union32'),
+        ({'strings': 0.6, 'background': 0.5}, 'at most 1'),
+        ({'model': 'paper', 'strings': 0.1}, 'for the online model'),
+        ({'set': 'precog'}, 'max_frames'),
     ],
 )
 def test_wrong_configs_are_refused(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        action.ActionConfig.load(config(tmp_path, 'online', **changes))
+        action.ActionConfig.load(config(tmp_path, **{'model': 'online', **changes}))
 
 
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):
