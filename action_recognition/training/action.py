@@ -177,7 +177,7 @@ def run(
         seed: train this one alone. Several processes may share `out`, one for each seed.
 
     Returns:
-        The weights of the first seed that was trained.
+        The weights of the config's first seed, or of `seed`.
 
     Raises:
         UserError: the config, the data or a checkpoint cannot be used, or lightning-fabric is
@@ -187,10 +187,9 @@ def run(
     torch.set_num_threads(config.threads)
     first = loop.launch(config.precision).is_global_zero
     task = create_task(config, data)
-    paths = []
     for number in config.seeds if seed is None else (seed,):
         folder = out / f'seed{number}'
-        paths.append(folder / f'{config.name}.safetensors')
+        path = folder / f'{config.name}.safetensors'
         model = published = fit(
             config,
             number,
@@ -214,11 +213,11 @@ def run(
         # The figures are those of what is written.
         published.load_state_dict(compact(published))
         result['test'] = task.test(published)
-        publish(config, published, task, result, paths[-1])
+        publish(config, published, task, result, path)
         if number == config.seeds[0]:
-            publish(config, published, task, result, out / paths[-1].name)
+            publish(config, published, task, result, out / path.name)
         write_figures(out, result)
-    return paths[0]
+    return out / path.name if seed in (None, config.seeds[0]) else path
 
 
 def write_figures(folder: Path, result: dict[str, Any]) -> None:

@@ -153,7 +153,7 @@ class Augmentation:
 
 
 def _stretches(
-    steps: int, share: FloatArray, rng: np.random.Generator, mean: int = 6
+    steps: int, share: npt.NDArray[np.float64], rng: np.random.Generator, mean: int = 6
 ) -> npt.NDArray[np.bool_]:
     """(steps, columns) True in random stretches of about `mean` frames.
 
