@@ -14,7 +14,7 @@ from action_recognition.benchmarking.peer import Step
 from action_recognition.benchmarking.windows import windows
 from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.errors import UserError
-from action_recognition.evaluation.common import softmax
+from action_recognition.recognition.base import softmax
 from action_recognition.skeleton import FloatArray, Poses
 from action_recognition.training.action import fit_temperature
 

@@ -48,9 +48,10 @@ def run(args: argparse.Namespace) -> None:
     if args.task == 'pose':
         from action_recognition.training import pose
 
-        path = pose.run(config, args.data, out, args.resume)
+        path: Path | None = pose.run(config, args.data, out, args.resume)
     else:
         from action_recognition.training import action
 
         path = action.run(config, args.data, out, args.resume, args.seed)
-    print(f'weights: {path}')
+    if path:
+        print(f'weights: {path}')

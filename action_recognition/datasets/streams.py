@@ -16,8 +16,6 @@ from action_recognition.skeleton import FloatArray, IntArray, Joint, Poses, tors
 
 #: Target of a frame that is not to be scored.
 UNSCORED = -1
-#: Names of the class of frames in which nothing of interest is done.
-BACKGROUND = ('none', 'background')
 
 #: The Kinect's colour camera: focal length in pixels, and image size.
 FOCAL, IMAGE_SIZE = 525.0, (640, 480)
@@ -83,12 +81,6 @@ class SkeletonStream:
 
     def __len__(self) -> int:
         return len(self.xy)
-
-
-def background(classes: Sequence[str]) -> int | None:
-    """Index of the class that stands for no action, None if all classes are actions."""
-    found = [k for k, name in enumerate(classes) if name in BACKGROUND]
-    return found[0] if found else None
 
 
 def segments(targets: npt.ArrayLike) -> list[tuple[int, int, int]]:

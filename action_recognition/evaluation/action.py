@@ -21,9 +21,9 @@ from action_recognition.evaluation.common import (
     expected_calibration_error,
     observed,
     project,
-    softmax,
     summary,
 )
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import (
     ONLINE_FEATURES,
     online_features,

@@ -9,19 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition import weights
+from action_recognition.classes import BACKGROUND
 from action_recognition.datasets import union32
-from action_recognition.datasets.streams import BACKGROUND
 from action_recognition.errors import UserError
 from action_recognition.skeleton import FloatArray, IntArray
 
 BINS = 15
-
-
-def softmax(logits: FloatArray, temperature: float) -> FloatArray:
-    """Probabilities over the last axis."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
-    return scaled / scaled.sum(-1, keepdims=True)
 
 
 def calibration_bins(confidence: npt.ArrayLike, correct: npt.ArrayLike) -> FloatArray:

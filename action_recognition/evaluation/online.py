@@ -15,14 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from action_recognition.classes import background
 from action_recognition.datasets import precog
-from action_recognition.datasets.streams import (
-    UNSCORED,
-    SkeletonStream,
-    background,
-    precog_streams,
-    segments,
-)
+from action_recognition.datasets.streams import UNSCORED, SkeletonStream, precog_streams, segments
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import FRACTIONS, Network
 from action_recognition.evaluation.common import (
@@ -31,9 +26,9 @@ from action_recognition.evaluation.common import (
     expected_calibration_error,
     observed,
     project,
-    softmax,
     summary,
 )
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import FeatureState, online_step
 from action_recognition.recognition.labels import LabelConfig, LabelFilter
 from action_recognition.recognition.models import OnlineRecognizer, load_recognizer

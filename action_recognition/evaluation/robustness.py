@@ -13,8 +13,9 @@ import numpy.typing as npt
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import SkeletonStream, segments, string_together
 from action_recognition.evaluation.action import Contest, enter
-from action_recognition.evaluation.common import average, observed, project, softmax
+from action_recognition.evaluation.common import average, observed, project
 from action_recognition.evaluation.online import stream_logits
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import OnlineRecognizer
 from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, Joint, torso_size
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor, nn
+
+from action_recognition.skeleton import FloatArray
+
+
+def softmax(logits: FloatArray, temperature: float) -> FloatArray:
+    """Probabilities over the last axis."""
+    scaled = logits / np.float32(temperature)
+    scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
+    return scaled / scaled.sum(-1, keepdims=True)
 
 
 class Recognizer(nn.Module):

@@ -89,6 +89,10 @@ class Affine(nn.Module):
         """Scale and shift; `mask` is accepted so that it replaces `BatchRenorm`."""
         return torch.addcmul(self.shift, x, self.scale)
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The (features,) scale and shift, as of the `BatchRenorm` it was."""
+        return self.scale, self.shift
+
 
 def limits(progress: float) -> tuple[float, float]:
     """r_max and d_max when a fraction `progress` of the training steps is done."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from action_recognition.errors import UserError
 from action_recognition.skeleton import FloatArray
 
 UNKNOWN = -1
 UNKNOWN_LABEL = 'unknown'
-#: The output of a model that stands for no action, where it has one.
-BACKGROUND_LABEL = 'background'
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class Answer:
 class LabelFilter:
     """The published label of one person over time."""
 
-    def __init__(self, config: LabelConfig) -> None:
-        self.config = config
+    def __init__(self, config: LabelConfig, none: int | None = None) -> None:
+        """Args: none, the class that stands for no action: as a guess it is unknown."""
+        self.config, self.none = config, none
         self._guess, self._guess_since = UNKNOWN, 0  # the newest guess
         self._sure_since: int | None = None  # since when the guess is at least `enter`
         self._label, self._began = UNKNOWN, 0  # the confirmed label
@@ -100,9 +101,9 @@ class LabelFilter:
             visible: number of joints seen.
         """
         config = self.config
-        guess = max(range(len(scores)), key=scores.__getitem__)
+        guess = int(np.argmax(scores))
         best = float(scores[guess])
-        if best < config.unknown_below or visible < config.min_joints:
+        if guess == self.none or best < config.unknown_below or visible < config.min_joints:
             guess = UNKNOWN
         if guess != self._guess:
             self._guess, self._guess_since, self._sure_since = guess, stamp, None

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from action_recognition.classes import background
 from action_recognition.errors import UserError
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.batch_renorm import fold
 from action_recognition.recognition.features import (
     FeatureState,
@@ -33,7 +34,7 @@ from action_recognition.recognition.labels import (
     LabelFilter,
 )
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
-from action_recognition.recognition.online import OnlineState
+from action_recognition.recognition.runtime import create_runtime
 from action_recognition.skeleton import FloatArray, IntArray, Poses
 
 #: The paper's model sees the last seconds of a person, sampled to its 60 frames, and of a
@@ -48,7 +49,7 @@ FORGET_AFTER = 2.0
 class _Memory(Protocol):
     """What a model remembers of people, by track id."""
 
-    def update(self, poses: Poses) -> Tensor:
+    def update(self, poses: Poses) -> FloatArray:
         """Take in one frame of these people; (people, classes) logits."""
 
     def forget(self, track_id: int) -> None:
@@ -59,38 +60,35 @@ class _OnlineMemory:
     """States of all people as the rows of one batch."""
 
     def __init__(self, model: OnlineRecognizer) -> None:
-        self.model = model
-        self.device = model.classifier.weight.device
+        self.runtime = create_runtime(model)
         self.ids: list[int] = []
         self.stamps: IntArray = np.empty(0, np.int64)
         self.features = FeatureState.initial(0)
-        self.state = model.initial(0)
 
-    def update(self, poses: Poses) -> Tensor:
-        new = [int(i) for i in poses.track_id if int(i) not in self.ids]
+    def update(self, poses: Poses) -> FloatArray:
+        ids = poses.track_id.tolist()
+        new = [i for i in ids if i not in self.ids]
         if new:
             self.ids += new
             self.stamps = np.append(self.stamps, np.full(len(new), poses.stamp))
             initial = FeatureState.initial(len(new))
             self.features = FeatureState.concatenate([self.features, initial])
-            self.state = OnlineState.concatenate([self.state, self.model.initial(len(new))])
-        rows = np.array([self.ids.index(int(i)) for i in poses.track_id])
-        elapsed = ((poses.stamp - self.stamps[rows]) / 1e9).astype(np.float32)
+            self.runtime.add(len(new))
+        everybody = ids == self.ids
+        rows = slice(None) if everybody else np.array([self.ids.index(i) for i in ids])
+        elapsed = ((poses.stamp - self.stamps[rows]) * 1e-9).astype(np.float32)
         self.stamps[rows] = poses.stamp
-        features, memory = online_step(poses.xy, poses.score, elapsed, self.features[rows])
-        index = torch.from_numpy(rows).to(self.device)
-        inputs = torch.from_numpy(features).to(self.device)
-        logits, state = self.model.step(inputs, self.state.select(index))
-        self.features = self.features.replace(rows, memory)
-        self.state = self.state.replace(index, state)
-        return logits
+        past = self.features if everybody else self.features[rows]
+        features, memory = online_step(poses.xy, poses.score, elapsed, past)
+        self.features = memory if everybody else self.features.replace(rows, memory)
+        return self.runtime.step(features, rows)
 
     def forget(self, track_id: int) -> None:
         if track_id in self.ids:
             keep = np.array([other != track_id for other in self.ids])
             self.ids.remove(track_id)
             self.stamps, self.features = self.stamps[keep], self.features[keep]
-            self.state = self.state.select(torch.from_numpy(keep).to(self.device))
+            self.runtime.keep(keep)
 
 
 class _PaperMemory:
@@ -101,7 +99,7 @@ class _PaperMemory:
         self.device = model.classifier.weight.device
         self.windows: dict[int, deque[tuple[int, FloatArray, FloatArray]]] = {}
 
-    def update(self, poses: Poses) -> Tensor:
+    def update(self, poses: Poses) -> FloatArray:
         clips = []
         for k, track_id in enumerate(poses.track_id):
             window = self.windows.setdefault(int(track_id), deque(maxlen=PAPER_WINDOW_FRAMES))
@@ -111,7 +109,7 @@ class _PaperMemory:
             frames = [window[row] for row in sample_uniformly(len(window))]
             _, xy, score = zip(*frames, strict=True)
             clips.append(paper_features(np.stack(xy), np.stack(score)))
-        return self.model(torch.from_numpy(np.stack(clips)).to(self.device))
+        return self.model(torch.from_numpy(np.stack(clips)).to(self.device)).cpu().numpy()
 
     def forget(self, track_id: int) -> None:
         self.windows.pop(track_id, None)
@@ -154,6 +152,7 @@ class StreamingRecognizer:
             raise UserError(f'{len(labels)} labels do not fit a model of {model.num_classes}')
         fold(model)
         self.labels = labels
+        self._none = background(labels)
         self.model = model
         self.reset()
         self.configure(config or LabelConfig(), forget_after)
@@ -232,12 +231,12 @@ class StreamingRecognizer:
         if len(poses) == 0:
             return ended
         logits = self._memory.update(poses)
-        scores = self.model.probabilities(logits).cpu().numpy()
+        scores = softmax(logits, self.model.temperature)
         visible = poses.seen.sum(1)
         estimates = []
         for k, track_id in enumerate(poses.track_id.tolist()):
             person = self._people.get(track_id)
-            label_filter = person.label_filter if person else LabelFilter(self.config)
+            label_filter = person.label_filter if person else LabelFilter(self.config, self._none)
             answer = label_filter.update(scores[k], poses.stamp, int(visible[k]))
             estimate = ActionEstimate(
                 track_id=track_id,

@@ -163,7 +163,7 @@ def fit(
 
 def run(
     config_path: Path, data: Path, out: Path, resume: bool = False, seed: int | None = None
-) -> Path:
+) -> Path | None:
     """Train by a config: `<out>/<name>.safetensors` and, for each seed, curves and checkpoints.
 
     For each seed a model is trained without the validation part, which gives its figures and
@@ -177,7 +177,8 @@ def run(
         seed: train this one alone. Several processes may share `out`, one for each seed.
 
     Returns:
-        The weights of the config's first seed, or of `seed`.
+        The weights of the config's first seed, or of `seed`; None in the other processes of
+        `torchrun`, which may be done before these are written.
 
     Raises:
         UserError: the config, the data or a checkpoint cannot be used, or lightning-fabric is
@@ -217,6 +218,8 @@ def run(
         if number == config.seeds[0]:
             publish(config, published, task, result, out / path.name)
         write_figures(out, result)
+    if not first:
+        return None
     return out / path.name if seed in (None, config.seeds[0]) else path
 
 

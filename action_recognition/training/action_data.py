@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import GAP, UNSCORED, precog_stream, string_together
@@ -19,7 +20,6 @@ from action_recognition.recognition.features import (
     paper_features,
     sample_uniformly,
 )
-from action_recognition.recognition.labels import BACKGROUND_LABEL
 from action_recognition.skeleton import FloatArray, IntArray
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.augment import Track

@@ -162,8 +162,8 @@ def _stretches(
     """
     column = np.repeat(np.arange(len(share)), rng.poisson(share * steps / mean))
     start = rng.integers(0, steps, len(column))
-    stop = np.minimum(start + rng.geometric(1 / mean, len(column)), steps)
-    edges = np.zeros((steps + 1, len(share)), np.int64)
-    np.add.at(edges, (start, column), 1)
-    np.add.at(edges, (stop, column), -1)
-    return edges[:-1].cumsum(0) > 0
+    stop = start + rng.geometric(1 / mean, len(column))
+    covered = np.zeros((steps, len(share)), bool)
+    for first, last, k in zip(start.tolist(), stop.tolist(), column.tolist(), strict=True):
+        covered[first:last, k] = True
+    return covered

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip, frame_stamps
 from action_recognition.datasets.streams import precog_stream, segments
-from action_recognition.recognition.labels import BACKGROUND_LABEL
 from action_recognition.skeleton import NUM_JOINTS, FloatArray, Joint, torso_size
 from action_recognition.training.augment import Track
 

@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import jhmdb, penn, precog
 from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.datasets.streams import UNSCORED, SkeletonStream, precog_stream, segments
@@ -27,8 +28,8 @@ from action_recognition.evaluation.action import (
     load_set,
     relabel,
 )
-from action_recognition.evaluation.common import joined, project, softmax
-from action_recognition.recognition.labels import BACKGROUND_LABEL
+from action_recognition.evaluation.common import joined, project
+from action_recognition.recognition.base import softmax
 from action_recognition.skeleton import FloatArray, IntArray
 from action_recognition.training.action_config import CONTINUOUS, ActionConfig
 from action_recognition.training.action_data import BatchSource, Sampler, StreamSampler

@@ -15,6 +15,7 @@ from action_recognition.datasets.people import Person
 from action_recognition.evaluation import action, online, pose, robustness
 from action_recognition.pose import estimator
 from action_recognition.pose.heads import PoseNetwork
+from action_recognition.training import action as train_action
 
 
 @pytest.mark.parametrize('task', ['pose', 'action'])
@@ -28,6 +29,18 @@ def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
     out = tmp_path / 'out'
     assert main(['train', 'action', '--data', str(tmp_path), '--out', str(out)]) == 1
     assert capsys.readouterr().err.count('\n') == 1
+
+
+@pytest.mark.parametrize(('arguments', 'seed'), [([], None), (['--seed', '2'], 2)])
+def test_train_action_takes_one_seed(tmp_path, monkeypatch, capsys, arguments, seed):
+    asked = []
+    monkeypatch.setattr(train_action, 'run', lambda *args: asked.append(args) or tmp_path / 'w')
+    config = tmp_path / 'c.yaml'
+    config.touch()
+    data = ['--data', str(tmp_path), '--config', str(config), '--out', str(tmp_path)]
+    assert main(['train', 'action', *data, *arguments]) == 0
+    assert asked == [(config, tmp_path, tmp_path, False, seed)]
+    assert capsys.readouterr().out == f'weights: {tmp_path / "w"}\n'
 
 
 def test_default_configs_exist():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from action_recognition.classes import background
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip, frame_stamps
 from action_recognition.datasets.streams import (
@@ -13,7 +14,6 @@ from action_recognition.datasets.streams import (
     IMAGE_SIZE,
     MAX_YAW,
     SkeletonStream,
-    background,
     precog_stream,
     precog_streams,
     segments,

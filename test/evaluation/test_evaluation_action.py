@@ -20,7 +20,7 @@ from action_recognition.evaluation.action import (
     relabel,
     run,
 )
-from action_recognition.evaluation.common import softmax
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import online_features
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer

@@ -17,8 +17,8 @@ from action_recognition.evaluation.common import (
     joined,
     observed,
     project,
-    softmax,
 )
+from action_recognition.recognition.base import softmax
 
 
 def test_observed_fractions_of_a_clip():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import segments
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
-from action_recognition.recognition.labels import BACKGROUND_LABEL
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import Sampler, StreamSampler, collate, mirrored
 from action_recognition.training.augment import Augmentation, Track

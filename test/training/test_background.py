@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from action_recognition.recognition.labels import BACKGROUND_LABEL
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.skeleton import Joint, torso_size
 from action_recognition.training import background as module
 from action_recognition.training.background import Background, upright

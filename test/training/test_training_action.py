@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
-from action_recognition.recognition.labels import BACKGROUND_LABEL
 from action_recognition.recognition.models import create_model, load_recognizer
 from action_recognition.training import action, loop, tasks
 from action_recognition.training.augment import Augmentation

@@ -145,3 +145,16 @@ def test_report_of_three_pictures(tmp_path: Path) -> None:
         picture = cv2.imread(str(tmp_path / f'{name}.png'))
         assert picture is not None
         assert picture.std() > 5
+
+
+def test_curves_of_a_training_keep_losses_and_accuracies_apart() -> None:
+    rows = [
+        {'epoch': 1, 'loss': 2.0, 'accuracy': 0.2},
+        {'epoch': '2', 'loss': '1.5', 'accuracy': '0.4', 'val_loss': ''},
+        {'epoch': 3, 'loss': 1.0, 'accuracy': 0.5, 'val_loss': 1.25},
+    ]
+    above, below = plots.curves(rows).axes
+    loss, validation = above.lines
+    assert loss.get_xydata().tolist() == [[1, 2], [2, 1.5], [3, 1]]
+    assert validation.get_xydata().tolist() == [[3, 1.25]]
+    assert [line.get_label() for line in below.lines] == ['accuracy']
