@@ -91,10 +91,19 @@ class Sampler(BatchSource):
         others: dict[str, SkeletonClip],
         background: Background | None = None,
     ) -> None:
-        """Args:
-        others: the same clips (by name) with joints of another source.
-        background: needed where the config asks for background.
+        """Prepare to draw.
+
+        Args:
+            labels: of the model, those of the clips among them; with background,
+                `BACKGROUND_LABEL` too.
+            others: the same clips (by name) with joints of another source.
+            background: drawn from where the config asks for it.
+
+        Raises:
+            ValueError: the config asks for background, and there is none.
         """
+        if config.background and background is None:
+            raise ValueError('the config asks for background, and there is none to draw from')
         self.config, self.clips, self.others = config, clips, others
         self.labels, self.background = tuple(labels), background
         self.index = {label: k for k, label in enumerate(labels)}

@@ -102,7 +102,7 @@ class ClipTask(Task):
             *(['Penn Action'] if config.set in ('penn', 'union32') else []),
             *(['PRECOG'] if config.background else []),
         ]
-        self.licence = LICENCE.format(' and '.join(sets))
+        self.licence = LICENCE.format(', '.join(sets))
 
     def sampler(self, refit: bool) -> Sampler:
         clips = self.clips if refit else self.fitting

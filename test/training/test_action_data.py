@@ -108,6 +108,11 @@ def test_background_alone_and_within_strings(config, clips, recordings, people):
     assert 0.1 < np.mean([2 in labels and len(labels) > 1 for labels in strings]) < 0.6
 
 
+def test_background_that_is_asked_for_must_be_given(config, clips):
+    with pytest.raises(ValueError, match='none to draw from'):
+        Sampler(replace(config, background=0.1), clips, LABELS, {})
+
+
 def test_processes_share_an_epoch(config, clips):
     sampler = Sampler(replace(config, strings=0.3), clips, LABELS, {})
 

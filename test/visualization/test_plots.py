@@ -15,6 +15,7 @@ from action_recognition.visualization.plots import (
     UNKNOWN_COLOUR,
     accuracy_curve,
     confusion_matrix,
+    curves,
     label_colours,
     reliability_diagram,
     timeline,
@@ -153,7 +154,7 @@ def test_curves_of_a_training_keep_losses_and_accuracies_apart() -> None:
         {'epoch': '2', 'loss': '1.5', 'accuracy': '0.4', 'val_loss': ''},
         {'epoch': 3, 'loss': 1.0, 'accuracy': 0.5, 'val_loss': 1.25},
     ]
-    above, below = plots.curves(rows).axes
+    above, below = curves(rows).axes
     loss, validation = above.lines
     assert loss.get_xydata().tolist() == [[1, 2], [2, 1.5], [3, 1]]
     assert validation.get_xydata().tolist() == [[3, 1.25]]
