@@ -45,7 +45,10 @@ class Background:
         Raises:
             ValueError: nobody in `clips` stands upright, or nobody idles in `recordings`.
         """
-        standing = [(clip, np.flatnonzero(upright(clip.xy))) for clip in clips]
+        standing = [
+            (clip, np.flatnonzero(upright(clip.xy) & np.isfinite(torso_size(clip.xy))))
+            for clip in clips
+        ]
         self.standing = [(clip, frames) for clip, frames in standing if len(frames)]
         self.clips = [clip for clip in clips if (clip.score > 0).any()]
         none = precog.LABELS.index('none')

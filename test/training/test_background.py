@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,15 @@ def test_people_who_stand_still_drift_slowly_and_keep_their_shape(background, mo
         step = np.linalg.norm(np.diff(clip.xy, axis=0), axis=-1)
         assert step.max() < 0.05 * size
         assert upright(clip.xy).all()
+
+
+def test_nobody_stands_without_a_torso_to_measure(people, recordings):
+    shoulders = [Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER]
+    cut = people[0].xy.copy(), people[0].score.copy()
+    cut[0][:, shoulders], cut[1][:, shoulders] = np.nan, 0
+    without = replace(people[0], xy=cut[0], score=cut[1])
+    kept = [clip for clip, _ in Background([without, people[1]], recordings).standing]
+    assert kept == [people[1]]
 
 
 def test_idle_people_are_the_background_of_recordings_alone(background, recordings, monkeypatch):
