@@ -115,7 +115,7 @@ LIMIT = 10.0  # features are clipped to +-10 body scales (per second)
 
 _START, _END = (np.array(side) for side in zip(*LIMBS, strict=True))
 _LENGTHS = np.array(BONE_LENGTHS, np.float32)
-_RATES = np.float32([*(1 / scale for scale in VELOCITY_SCALES), 1 / SCALE_MEMORY, 1 / ROOT_MEMORY])
+_RATES = 1 / np.array([*VELOCITY_SCALES, SCALE_MEMORY, ROOT_MEMORY], np.float32)
 #: Weights of the joints in the centre of the body: the torso, or what else is known without it.
 _CORE = np.where(np.isin(np.arange(NUM_JOINTS), TORSO), 1, 1e-6).astype(np.float32)
 #: (14, 91): joints times this are the vectors of `PAIRS`.

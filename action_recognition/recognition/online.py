@@ -14,9 +14,6 @@ from action_recognition.recognition.base import Recognizer
 from action_recognition.recognition.batch_renorm import BatchRenorm
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 
-#: Names of the parameters of `nn.LSTM` in the order `torch.lstm_cell` takes them.
-LSTM_PARAMETERS = ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
-
 
 class OnlineState(NamedTuple):
     """What `OnlineRecognizer` remembers of each person; axis 0 of every tensor is the person.
@@ -139,16 +136,20 @@ class OnlineRecognizer(Recognizer):
         elapsed = features[:, ELAPSED]
         h = self.input_norm(features)
         hidden, cell = [], []
-        for k, (lstm, norm) in enumerate(zip(self.lstms, self.norms, strict=True)):
+        for k, norm in enumerate(self.norms):
             past = (state.hidden[:, k], state.cell[:, k])
-            parameters = [getattr(lstm, name) for name in LSTM_PARAMETERS]
-            new_hidden, new_cell = torch.lstm_cell(h, past, *parameters)
+            new_hidden, new_cell = torch.lstm_cell(h, past, *self.lstm_parameters(k))
             hidden.append(new_hidden)
             cell.append(new_cell)
             h = norm(new_hidden)
         attended, attention = self.attention.step(h, elapsed, state.attention)
         logits = self._head(h, attended)
         return logits, OnlineState(torch.stack(hidden, 1), torch.stack(cell, 1), attention)
+
+    def lstm_parameters(self, layer: int) -> tuple[Tensor, ...]:
+        """Weights of the input and of the hidden state, then their biases: gates i, f, g, o."""
+        names = ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
+        return tuple(getattr(self.lstms[layer], name) for name in names)
 
     def _head(self, h: Tensor, attended: Tensor, mask: Tensor | None = None) -> Tensor:
         joined = torch.cat([h, attended], -1)

@@ -93,10 +93,10 @@ class CpuRuntime:
         self.units = units = model.units
         scale, shift = model.input_norm.affine()
         self.lstms = []
-        for lstm, norm in zip(model.lstms, model.norms, strict=True):
+        for k, norm in enumerate(model.norms):
             # A normalised input is scale * x + shift: that belongs to the weights of x.
-            of_input, of_hidden = lstm.weight_ih_l0, lstm.weight_hh_l0
-            bias = lstm.bias_ih_l0 + lstm.bias_hh_l0 + of_input @ shift
+            of_input, of_hidden, bias_of_input, bias_of_hidden = model.lstm_parameters(k)
+            bias = bias_of_input + bias_of_hidden + of_input @ shift
             weight = torch.cat([of_input * scale, of_hidden], 1)
             # Gates i, f, g, o become i, f, o, g; the first three are halved, because
             # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2 lets one tanh do for all four.
@@ -104,7 +104,7 @@ class CpuRuntime:
             weight = torch.cat([weight[i] / 2, weight[f] / 2, weight[o] / 2, weight[g]])
             bias = torch.cat([bias[i] / 2, bias[f] / 2, bias[o] / 2, bias[g]])
             self.lstms.append(_Layer(weight.T, bias))
-            scale, shift = norm.affine()
+            scale, shift = norm.affine()  # type: ignore[operator]
         attention = model.attention
         self.attend = _Layer(
             (attention.logits.weight * scale).T,

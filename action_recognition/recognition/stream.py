@@ -75,12 +75,13 @@ class _OnlineMemory:
             self.features = FeatureState.concatenate([self.features, initial])
             self.runtime.add(len(new))
         everybody = ids == self.ids
-        rows = slice(None) if everybody else np.array([self.ids.index(i) for i in ids])
+        some = np.array([self.ids.index(i) for i in ids])
+        rows = slice(None) if everybody else some
         elapsed = ((poses.stamp - self.stamps[rows]) * 1e-9).astype(np.float32)
         self.stamps[rows] = poses.stamp
-        past = self.features if everybody else self.features[rows]
+        past = self.features if everybody else self.features[some]
         features, memory = online_step(poses.xy, poses.score, elapsed, past)
-        self.features = memory if everybody else self.features.replace(rows, memory)
+        self.features = memory if everybody else self.features.replace(some, memory)
         return self.runtime.step(features, rows)
 
     def forget(self, track_id: int) -> None:
