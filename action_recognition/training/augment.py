@@ -11,10 +11,13 @@ import numpy.typing as npt
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, IntArray, Joint, torso_size
 
-#: Joints that go missing together: legs below the picture, an arm behind the body, the head.
+#: Joints that go missing together: legs below the picture, the side beyond its edge, an arm behind
+#: the body, the head.
 HIDDEN_TOGETHER: tuple[tuple[int, ...], ...] = (
     (Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
     (Joint.RIGHT_ANKLE, Joint.LEFT_ANKLE),
+    (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+    (Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
     (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
     (Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
     (Joint.NOSE,),
