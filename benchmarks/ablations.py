@@ -87,8 +87,13 @@ class SomeFeatures(OnlineRecognizer):
 class NoAttention(nn.Module):
     """Adds nothing to the newest features; in the place of `StreamingAttention`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing: Tensor
+        self.register_buffer('nothing', torch.zeros(0))  # is where the model is
+
     def initial(self, people: int) -> AttentionState:
-        return AttentionState(*torch.zeros(3, people, 0))
+        return AttentionState(*self.nothing.new_zeros(3, people, 0))
 
     def forward(self, h: Tensor, elapsed: Tensor) -> Tensor:
         return h[..., :0]
