@@ -58,7 +58,40 @@ def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tenso
         logits = model(batch.x)
         loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
         return loss, (logits.argmax(-1) == target).sum()
-    logits = model(batch.x, batch.mask).float()
+    mixed, other, own = _mix(batch, config.mixup)
+    logits = model(mixed.x, mixed.mask).float()
+    loss = _loss_of_frames(logits, batch, config)
+    if own < 1:
+        loss = torch.lerp(_loss_of_frames(logits, other, config), loss, own)
+    return loss, (logits[rows, last].argmax(-1) == target).sum()
+
+
+def _mix(batch: Batch, mixup: float) -> tuple[Batch, Batch, float]:
+    """Samples with others mixed into them.
+
+    Returns:
+        The mixture, the batch whose targets hold for what was mixed in, and the share of their
+        own in each sample: at least one half.
+    """
+    if not mixup:
+        return batch, batch, 1.0
+    own = float(torch.distributions.Beta(mixup, mixup).sample())
+    own = max(own, 1 - own)
+    other = batch.select(torch.randperm(len(batch.x)))
+    both = batch.mask & other.mask
+    x = torch.where(both[..., None], torch.lerp(other.x, batch.x, own), batch.x)
+    x[..., ELAPSED] = batch.x[..., ELAPSED]
+    target = torch.where(both, other.target, batch.target)
+    return batch._replace(x=x), batch._replace(target=target), own
+
+
+def _loss_of_frames(logits: Tensor, batch: Batch, config: ActionConfig) -> Tensor:
+    """Mean loss of a sample.
+
+    Args:
+        logits: (samples, steps, classes).
+    """
+    scored = batch.target != UNSCORED
     losses = functional.cross_entropy(
         logits.flatten(0, 1),
         batch.target.flatten(),
@@ -68,10 +101,10 @@ def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tenso
     ).view_as(batch.target)
     since, ends = _in_segments(batch)
     frame_weights = scored * -torch.expm1(-(since + 0.03) / config.settling_time)
-    mean = (losses * frame_weights).sum(1) / frame_weights.sum(1)
-    final = (losses * ends).sum(1) / ends.sum(1)
-    loss = torch.lerp(mean, final, config.final_share).mean()
-    return loss, (logits[rows, last].argmax(-1) == target).sum()
+    # Of a mixture, the part that was mixed in may have no scored frame.
+    mean = (losses * frame_weights).sum(1) / frame_weights.sum(1).clamp(min=1e-6)
+    final = (losses * ends).sum(1) / ends.sum(1).clamp(min=1)
+    return torch.lerp(mean, final, config.final_share).mean()
 
 
 def _in_segments(batch: Batch) -> tuple[Tensor, Tensor]:

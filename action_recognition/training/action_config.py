@@ -25,6 +25,8 @@ class ActionConfig:
         strings: share of the samples that are clips one after another, as one person's stream.
         background: share of the samples in which nobody does anything; above 0 the model gets
             one more output, `BACKGROUND_LABEL`.
+        mixup: of the Beta distribution that says how much of another sample is mixed into each
+            sample of the online model (Zhang et al. 2018, arXiv 1710.09412); 0 = nothing.
         labels: 'set', those of the set, or 'fine', which keeps apart what union32 joins within
             Penn Action, so that one model answers both.
 
@@ -41,6 +43,7 @@ class ActionConfig:
     teacher_share: float = 0.0
     strings: float = 0.0
     background: float = 0.0
+    mixup: float = 0.0
     validation: float = 0.15
     refit: bool = True
     seeds: tuple[int, ...] = (0,)
@@ -63,6 +66,8 @@ class ActionConfig:
         for name in ('epochs', 'batch', 'learning_rate', 'threads', 'validate_every'):
             if not getattr(self, name) > 0:
                 raise UserError(f'{name} must be positive, not {getattr(self, name)}')
+        if self.mixup < 0:
+            raise UserError(f'mixup must not be negative, not {self.mixup}')
         if not 0 < self.validation < 1:
             raise UserError(f'validation must lie between 0 and 1, not {self.validation}')
         if not self.seeds:

@@ -47,6 +47,10 @@ class Batch(NamedTuple):
     mask: Tensor
     target: Tensor
 
+    def select(self, rows: Tensor) -> Batch:
+        """These samples of it."""
+        return Batch(self.x[rows], self.mask[rows], self.target[rows])
+
 
 class BatchSource(ABC):
     """The batches of an epoch. They are the same however many processes share them."""

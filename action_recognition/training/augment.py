@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.datasets.clips import SkeletonClip
-from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, IntArray, Joint, torso_size
+from action_recognition.skeleton import (
+    FLIP,
+    LIMBS,
+    NUM_JOINTS,
+    FloatArray,
+    IntArray,
+    Joint,
+    torso_size,
+)
 
 #: Joints that go missing together: legs below the picture, the side beyond its edge, an arm behind
 #: the body, the head.
@@ -22,6 +30,15 @@ HIDDEN_TOGETHER: tuple[tuple[int, ...], ...] = (
     (Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
     (Joint.NOSE,),
 )
+
+#: Indices into `LIMBS` of the same bone, left and right.
+MIRRORED_LIMBS = tuple(
+    (LIMBS.index((FLIP[parent], FLIP[child])), k)
+    for k, (parent, child) in enumerate(LIMBS)
+    if LIMBS.index((FLIP[parent], FLIP[child])) > k
+)
+#: Paces drawn for a clip whose pace changes, at even distances.
+WARP_BENDS = 4
 
 
 class Track(NamedTuple):
@@ -54,6 +71,9 @@ class Augmentation:
         flip: probability of the mirror image, left and right joints swapped.
         rotation: degrees either way.
         stretch: relative difference of the two axes, and shear.
+        proportions: standard deviation of the logarithm of how much longer each bone of this
+            person is; left and right are nearly alike.
+        warp: standard deviation of the logarithm of the pace, which changes within a clip.
         speed: the action runs at 1/speed to speed times its pace (1 = as filmed).
         least_rate: frames are dropped down to a rate drawn between this and the clip's, in Hz.
         late_start: share of the clip that may be skipped at its beginning.
@@ -71,6 +91,8 @@ class Augmentation:
     flip: float = 0.0
     rotation: float = 0.0
     stretch: float = 0.0
+    proportions: float = 0.0
+    warp: float = 0.0
     speed: float = 1.0
     least_rate: float = 0.0
     late_start: float = 0.0
@@ -112,6 +134,12 @@ class Augmentation:
             stop = start + self.max_frames
         rows = np.arange(start, stop)
         stamps = track.stamps[rows] / self.speed ** rng.uniform(-1, 1)
+        if self.warp and len(rows) > 2:
+            steps = np.diff(stamps)
+            bends = np.linspace(0, len(steps) - 1, WARP_BENDS)
+            pace = np.interp(np.arange(len(steps)), bends, rng.normal(0, self.warp, WARP_BENDS))
+            steps *= np.exp(pace - pace.mean())
+            stamps = stamps[0] + np.cumsum([0, *steps])
         if self.least_rate and len(rows) > 2:
             rate = (len(rows) - 1) / (stamps[-1] - stamps[0]) * 1e9
             wanted = rng.uniform(min(self.least_rate, rate), rate)
@@ -124,7 +152,20 @@ class Augmentation:
         angle = np.radians(rng.uniform(-self.rotation, self.rotation))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         wide, shear = rng.uniform(-self.stretch, self.stretch, 2)
+        if self.proportions:
+            xy = self._another_body(xy, rng)
         return (xy @ (turn @ np.array([[1 + wide, shear], [0, 1]])).T).astype(np.float32)
+
+    def _another_body(self, xy: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """The same movements of a person whose bones are longer or shorter."""
+        longer = rng.normal(0, self.proportions, len(LIMBS))
+        for left, right in MIRRORED_LIMBS:
+            longer[left] = longer[right] + rng.normal(0, self.proportions / 3)
+        out = xy.copy()
+        for (parent, child), by in zip(LIMBS, np.exp(longer).astype(np.float32), strict=True):
+            out[:, child] = out[:, parent] + by * (xy[:, child] - xy[:, parent])
+        # Where a parent is not seen its children stay where they were.
+        return np.where(np.isnan(out), xy, out)
 
     def _as_estimated(
         self, xy: FloatArray, score: FloatArray, size: float, rng: np.random.Generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from action_recognition.skeleton import FLIP, torso_size
+from action_recognition.skeleton import FLIP, LIMBS, torso_size
 from action_recognition.training.augment import Augmentation, Track
 
 
@@ -42,6 +42,39 @@ def test_targets_follow_their_frames_and_the_mirror(track):
     np.testing.assert_array_equal(cut.target, track.target[np.isin(track.stamps, cut.stamps)])
     flipped = Augmentation(flip=1.0)(track, np.random.default_rng(0), np.array([1, 0]))
     np.testing.assert_array_equal(flipped.target, np.repeat([-1, 1, 0], 20))
+
+
+def bones(xy: np.ndarray) -> np.ndarray:
+    return np.stack([xy[..., b, :] - xy[..., a, :] for a, b in LIMBS], -2)
+
+
+def test_another_body_has_bones_of_other_lengths_that_point_the_same_way(track):
+    track.xy[10:20, 4] = track.xy[9, 4]
+    changed = change(track, proportions=0.2)
+    before, after = bones(track.xy), bones(changed.xy)
+    ratio = np.linalg.norm(after, axis=-1) / np.linalg.norm(before, axis=-1)
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0], ratio.shape), rtol=1e-3)
+    np.testing.assert_allclose(after, ratio[..., None] * before, atol=0.05)
+    assert 0.02 < np.log(ratio[0]).std() < 0.4
+    right, left = (LIMBS.index(pair) for pair in ((2, 3), (5, 6)))
+    assert abs(np.log(ratio[0, right] / ratio[0, left])) < 0.3
+
+
+def test_joints_without_a_seen_parent_stay(track):
+    changed = change(track, proportions=0.2)
+    track.xy[:, 1] = np.nan
+    lonely = change(track, proportions=0.2)
+    np.testing.assert_array_equal(lonely.xy[:, 0], track.xy[:, 0])
+    assert not np.allclose(changed.xy[:, 0], track.xy[:, 0])
+
+
+def test_warping_changes_the_pace_within_a_clip_but_not_the_order(track):
+    changed = change(track, warp=0.4)
+    pace = np.diff(changed.stamps) / np.diff(track.stamps)
+    assert (pace > 0).all()
+    assert pace.max() / pace.min() > 1.2
+    assert np.abs(np.diff(np.log(pace))).max() < 0.2  # smooth
+    assert np.log(pace).mean() == pytest.approx(0, abs=0.02)
 
 
 def test_rotation_keeps_lengths(track):

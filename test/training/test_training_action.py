@@ -223,6 +223,38 @@ def test_the_loss_of_single_clips_knows_no_segments(sets):
     assert right == (answer == batch.target[:, 0]).sum()
 
 
+def test_mixing_takes_at_least_half_of_a_sample_and_leaves_its_time_alone(sets):
+    torch.manual_seed(3)
+    settings = action.ActionConfig('t', 'online', mixup=0.4)
+    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
+    mixed, other, own = action._mix(batch, settings.mixup)
+    assert 0.5 <= own < 1
+    torch.testing.assert_close(mixed.x[..., ELAPSED], batch.x[..., ELAPSED])
+    for row in range(6):
+        # What was mixed in, by the length of time it lasts, is one of the samples.
+        added = (mixed.x[row] - own * batch.x[row]) / (1 - own)
+        partners = [
+            k
+            for k in range(6)
+            if torch.allclose(added[:8, 1:], batch.x[k, :8, 1:], atol=1e-3)  # all have 8 frames
+        ]
+        assert len(partners) == 1
+        both = batch.mask[row] & batch.mask[partners[0]]
+        torch.testing.assert_close(mixed.x[row][~both], batch.x[row][~both])
+        assert (other.target[row][both] == batch.target[partners[0]][both]).all()
+        assert (other.target[row][~both] == batch.target[row][~both]).all()
+
+    model = create_model('online', 2, units=8).eval()
+    torch.manual_seed(3)
+    loss, _ = action.loss_of(model, batch, settings)
+    plain = action.ActionConfig('t', 'online')
+    parts = [
+        action.loss_of(model, mixed._replace(target=b.target), plain)[0] for b in (batch, other)
+    ]
+    torch.testing.assert_close(loss, own * parts[0] + (1 - own) * parts[1])
+
+
 def test_the_loss_ignores_padding(sets):
     settings = action.ActionConfig('t', 'online')
     sampler = action.Sampler(settings, sets['train'], LABELS, {})
