@@ -187,11 +187,12 @@ VARIANTS = (
     Variant('always_shared', 'attention: always shared', settings={'sharing': 1.0}),
     Variant('batch_norm', 'normalisation: batch normalisation', renorm=False),
     Variant('no_norm', 'normalisation: none', change=remove_norms),
-    Variant('layers_1', 'LSTM: 1 layer', settings={'layers': 1}),
     Variant('layers_2', 'LSTM: 2 layers', settings={'layers': 2}),
+    Variant('layers_3', 'LSTM: 3 layers', settings={'layers': 3}),
     Variant('units_64', 'LSTM: 64 units', settings={'units': 64}),
     Variant('end_only', 'loss: at the end of actions only', config={'final_share': 1.0}),
     Variant('no_strings', 'training: no strings of clips', config={'strings': 0.0}),
+    Variant('no_mixup', 'training: no mixup', config={'mixup': 0.0}),
     Variant(
         'only_flip', 'augmentation: flip only', config={'augmentation': Augmentation(flip=0.5)}
     ),
