@@ -86,7 +86,14 @@ class RecognizerNode(StageNode):
             1,
             live=True,
         ),
-        Setting('labels.dwell', LABELS.dwell, 'Seconds of stamp time.', 0, 60, live=True),
+        Setting(
+            'labels.dwell',
+            LABELS.dwell,
+            'Seconds of stamp time; at 0 a single image decides.',
+            0,
+            60,
+            live=True,
+        ),
         Setting(
             'labels.unknown_below',
             LABELS.unknown_below,
@@ -98,9 +105,17 @@ class RecognizerNode(StageNode):
         Setting(
             'labels.min_joints',
             LABELS.min_joints,
-            'With fewer visible joints the answer is unknown.',
+            'With fewer visible joints the guess is unknown.',
             0,
             NUM_JOINTS,
+            live=True,
+        ),
+        Setting(
+            'labels.hold',
+            LABELS.hold,
+            'Seconds for which a confirmed label outlives too few visible joints.',
+            0,
+            60,
             live=True,
         ),
         Setting(

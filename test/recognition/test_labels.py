@@ -7,7 +7,7 @@ import pytest
 from action_recognition.errors import UserError
 from action_recognition.recognition.labels import UNKNOWN, Answer, LabelConfig, LabelFilter
 
-CONFIG = LabelConfig(enter=0.6, exit=0.3, dwell=0.2, unknown_below=0.25, min_joints=5)
+CONFIG = LabelConfig(enter=0.6, exit=0.3, dwell=0.2, unknown_below=0.25, min_joints=5, hold=0.3)
 
 
 def scores(k: int, p: float) -> list[float]:
@@ -69,12 +69,53 @@ def test_improbable_guesses_and_too_few_joints_are_unknown():
     assert label_filter.update(scores(1, 0.9), 2, 5) == Answer(1, 0.9, 'confirmed', 2)
 
 
-def test_a_label_is_lost_when_the_joints_are():
+def test_a_label_outlives_its_joints_for_a_while():
     label_filter = LabelFilter(CONFIG)
     for t in range(3):
         label_filter.update(scores(1, 0.9), t * 100_000_000, 14)
-    states = [label_filter.update(scores(1, 0.9), t * 100_000_000, 2) for t in range(3, 6)]
-    assert brief(states) == ['C1', 'C1', 'c-']
+    # Whatever is said of too few joints neither keeps the label nor speaks against it.
+    said = [label_filter.update(scores(2, 0.9), t * 100_000_000, 2) for t in range(3, 7)]
+    assert brief(said) == ['C1', 'C1', 'C1', 'c-']
+
+
+def test_joints_that_come_back_in_time_keep_the_label():
+    label_filter = LabelFilter(CONFIG)
+    visible = [14, 14, 14, 2, 2, 14, 2, 2, 14]
+    said = [label_filter.update(scores(1, 0.9), t * 100_000_000, n) for t, n in enumerate(visible)]
+    assert brief(said)[2:] == ['C1'] * 7
+
+
+def test_without_dwell_a_single_frame_decides():
+    config = LabelConfig(enter=0.9, exit=0.7, dwell=0.0, unknown_below=0.4)
+    frames = [(1, 0.89), (1, 0.91), (1, 0.75), (1, 0.65), (2, 0.95), (1, 0.95)]
+    assert brief(play(frames, config)) == ['c1', 'C1', 'C1', 'c1', 'C2', 'C1']
+
+
+def test_background_is_unknown_and_never_confirmed():
+    label_filter = LabelFilter(CONFIG, none=2)
+    answers = [label_filter.update(scores(2, 0.9), t * 100_000_000, 14) for t in range(6)]
+    assert brief(answers) == ['c-'] * 6
+    assert answers[-1].confidence == pytest.approx(0.9)  # of the background
+    assert answers[-1].began == 0
+
+
+def test_a_label_ends_in_the_background_and_may_begin_again():
+    label_filter = LabelFilter(CONFIG, none=2)
+    frames = [1, 1, 1, 2, 2, 2, 1, 1, 1]
+    answers = [
+        label_filter.update(scores(k, 0.9), t * 100_000_000, 14) for t, k in enumerate(frames)
+    ]
+    assert brief(answers) == ['c1', 'c1', 'C1', 'C1', 'C1', 'c-', 'c1', 'c1', 'C1']
+    assert answers[-1].began == 600_000_000
+
+
+def test_a_moment_of_background_does_not_show():
+    label_filter = LabelFilter(CONFIG, none=2)
+    frames = [1, 1, 1, 2, 1, 2, 1]
+    answers = [
+        label_filter.update(scores(k, 0.9), t * 100_000_000, 14) for t, k in enumerate(frames)
+    ]
+    assert brief(answers)[2:] == ['C1'] * 5
 
 
 @pytest.mark.parametrize(
@@ -83,6 +124,7 @@ def test_a_label_is_lost_when_the_joints_are():
         ({'enter': 1.2}, 'enter must lie in'),
         ({'enter': 0.4, 'exit': 0.5}, 'must not be above enter'),
         ({'dwell': -1}, 'dwell must not be negative'),
+        ({'hold': -1}, 'hold must not be negative'),
         ({'min_joints': 15}, 'min_joints'),
     ],
 )
