@@ -79,13 +79,12 @@ def stream_logits(model: Network, streams: Sequence[SkeletonStream]) -> list[Flo
 
 def published(stream: SkeletonStream, probabilities: FloatArray, config: LabelConfig) -> IntArray:
     """(T,) the confirmed action at each frame, -1 where there is none or nothing is scored."""
-    none = background(stream.classes)
-    label_filter = LabelFilter(config)
+    label_filter = LabelFilter(config, background(stream.classes))
     said = np.full(len(stream), NO_ACTION, np.int64)
     visible = (stream.score > 0).sum(1)
     for t, stamp in enumerate(stream.stamps):
         answer = label_filter.update(probabilities[t], int(stamp), int(visible[t]))
-        if answer.state == 'confirmed' and answer.class_id != none:
+        if answer.state == 'confirmed':
             said[t] = answer.class_id
     return np.where(stream.targets == UNSCORED, NO_ACTION, said)
 

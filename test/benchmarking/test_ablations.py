@@ -113,9 +113,9 @@ def test_differences_are_taken_within_the_seeds_that_both_have(ablations):
 
 
 def test_variants_are_chosen_by_name_with_the_recipe(ablations):
-    assert [v.name for v in ablations.chosen('units_64,layers_1')] == [
+    assert [v.name for v in ablations.chosen('units_64,layers_2')] == [
         'recipe',
-        'layers_1',
+        'layers_2',
         'units_64',
     ]
     with pytest.raises(argparse.ArgumentTypeError, match='nobody; known: recipe, '):
