@@ -255,9 +255,8 @@ def default_model(set_name: str, split: int = 1) -> str:
     """Name of the weights that ship for a set."""
     if set_name == 'precog':
         return 'online_precog'
-    if set_name.startswith('jhmdb') and split != 1:
-        return f'online_union32_split{split}'
-    return 'online_union32'
+    family = 'online_jhmdb14' if set_name == 'jhmdb14' else 'online_union32'
+    return f'{family}_split{split}' if set_name.startswith('jhmdb') and split != 1 else family
 
 
 def run(

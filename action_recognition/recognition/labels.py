@@ -59,8 +59,8 @@ class LabelConfig:
         UserError: a value is out of range, or exit is above enter.
     """
 
-    enter: float = 0.9
-    exit: float = 0.7
+    enter: float = 0.85
+    exit: float = 0.6
     dwell: float = 0.0
     unknown_below: float = 0.4
     min_joints: int = 7

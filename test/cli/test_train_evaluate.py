@@ -113,7 +113,7 @@ def test_one_model_of_the_set_by_default_and_several_on_demand(tmp_path, asked):
     arguments = ['--set', 'penn', '--model', 'a', '--model', 'b']
     assert evaluate_action(tmp_path, *arguments) == 0
     assert asked == [
-        ('action', 'jhmdb14', tmp_path, ['online_union32_split2'], 2, None, None),
+        ('action', 'jhmdb14', tmp_path, ['online_jhmdb14_split2'], 2, None, None),
         ('action', 'penn', tmp_path, ['a', 'b'], 1, None, None),
     ]
 

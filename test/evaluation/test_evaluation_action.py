@@ -139,8 +139,8 @@ def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
     [
         ('penn', 1, 'online_union32'),
         ('union32', 1, 'online_union32'),
-        ('jhmdb14', 1, 'online_union32'),
-        ('jhmdb14', 2, 'online_union32_split2'),
+        ('jhmdb14', 1, 'online_jhmdb14'),
+        ('jhmdb14', 2, 'online_jhmdb14_split2'),
         ('jhmdb21', 3, 'online_union32_split3'),
         ('precog', 1, 'online_precog'),
         ('penn', 2, 'online_union32'),  # refused later: there is one split
