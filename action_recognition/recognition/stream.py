@@ -228,7 +228,9 @@ class StreamingRecognizer:
             self.reset()
         self._stamp = poses.stamp
         ended = self._forget(poses.stamp)
-        poses = poses[_tracked(poses.track_id)]
+        ids = poses.track_id.tolist()
+        if min(ids, default=0) < 0 or len(set(ids)) < len(ids):
+            poses = poses[_tracked(poses.track_id)]
         if len(poses) == 0:
             return ended
         logits = self._memory.update(poses)
