@@ -38,6 +38,7 @@ from action_recognition.training.background import Background
 #: Where PRECOG lies in the folder of all sets.
 PRECOG_FOLDER = 'precog2016'
 LICENCE = 'Trained on joints of {}: research use only.'
+LICENCE_OF_PRECOG = 'Trained on PRECOG 2016, whose data are under the MIT licence.'
 
 Items = Sequence[SkeletonClip | SkeletonStream]
 
@@ -150,7 +151,7 @@ class StreamTask(Task):
             if recording.person in self.held_out
         ]
         self.watched = self.validation
-        self.licence = LICENCE.format('PRECOG')
+        self.licence = LICENCE_OF_PRECOG
         self.about = {'people': people, 'validation_people': self.held_out}
 
     def sampler(self, refit: bool) -> StreamSampler:
