@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from action_recognition.skeleton import FloatArray
 
@@ -16,12 +16,8 @@ def softmax(logits: FloatArray, temperature: float) -> FloatArray:
 
 
 class Recognizer(nn.Module):
-    """What both models share: a number of classes and a temperature for their probabilities."""
+    """What both models share: a number of classes, and the temperature for `softmax`."""
 
     def __init__(self, num_classes: int, temperature: float) -> None:
         super().__init__()
         self.num_classes, self.temperature = num_classes, temperature
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated softmax over the last axis."""
-        return (logits / self.temperature).softmax(-1)

@@ -64,7 +64,6 @@ def test_paper_model_has_the_shapes_of_table_2():
         'dense64': (5, 64),
     }
     assert logits.shape == (5, 32)
-    torch.testing.assert_close(model.probabilities(logits).sum(1), torch.ones(5))
 
 
 def test_relu_lstm_matches_a_float64_loop_of_keras_equations():
@@ -162,8 +161,6 @@ def test_saved_weights_give_the_same_answers(tmp_path):
     torch.testing.assert_close(loaded(x), model(x))
     assert header.labels == tuple('abcdefg')
     assert loaded.temperature == 1.5
-    logits = torch.tensor([[1.0, 2.0]])
-    torch.testing.assert_close(loaded.probabilities(logits), (logits / 1.5).softmax(-1))
 
 
 @pytest.mark.parametrize(
