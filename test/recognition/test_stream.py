@@ -8,6 +8,7 @@ import torch
 
 from action_recognition import weights
 from action_recognition.errors import UserError
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import online_features
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer
@@ -70,7 +71,7 @@ def test_each_person_gets_the_answer_of_their_own_sequence():
         seen = Poses(xy, score)
         x = online_features(seen.xy[a:b], seen.score[a:b], np.arange(a, b) * FRAME)
         with torch.inference_mode():
-            expected = model.probabilities(model(torch.from_numpy(x)[None]))[0, -1]
+            expected = softmax(model(torch.from_numpy(x)[None])[0, -1].numpy(), model.temperature)
         np.testing.assert_allclose(last[track_id].scores, expected, atol=1e-5)
 
 
