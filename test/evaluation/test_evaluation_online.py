@@ -24,6 +24,7 @@ from action_recognition.evaluation.online import (
     stream_logits,
     true_actions,
 )
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer
 from action_recognition.recognition.stream import StreamingRecognizer
@@ -70,7 +71,7 @@ def test_streams_are_answered_as_by_the_recogniser_that_robots_run():
         for t, stamp in enumerate(s.stamps):
             poses = Poses(s.xy[t][None], s.score[t][None], [1], int(stamp), s.image_size)
             (estimate,) = recognizer.update(poses)
-            scores = model.probabilities(torch.from_numpy(logits[t]))
+            scores = softmax(logits[t], model.temperature)
             np.testing.assert_allclose(estimate.scores, scores, atol=1e-5)
 
 
