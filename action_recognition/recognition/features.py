@@ -179,15 +179,15 @@ class FeatureState:
         """All arrays, in order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def __getitem__(self, rows: npt.ArrayLike) -> FeatureState:
-        """The people of these rows (an index array or a mask)."""
-        return FeatureState(*(array[np.asarray(rows)] for array in self.arrays))
+    def __getitem__(self, rows: Any) -> FeatureState:
+        """The people of these rows (whatever indexes an array)."""
+        return FeatureState(*(array[rows] for array in self.arrays))
 
-    def replace(self, rows: npt.ArrayLike, other: FeatureState) -> FeatureState:
+    def replace(self, rows: Any, other: FeatureState) -> FeatureState:
         """A copy in which the people of these rows are those of `other`."""
         copies = [array.copy() for array in self.arrays]
         for copy, array in zip(copies, other.arrays, strict=True):
-            copy[np.asarray(rows)] = array
+            copy[rows] = array
         return FeatureState(*copies)
 
     @classmethod

@@ -75,8 +75,8 @@ class LockedDropout(nn.Module):
 class OnlineRecognizer(Recognizer):
     """Our streaming model: an answer at every frame, at a cost that does not grow with time.
 
-    Stacked LSTM layers with Batch Renormalisation, causal attention with random weight sharing
-    over their output, and a dense layer on the newest and the attended features together.
+    LSTM layers with Batch Renormalisation, causal attention with random weight sharing over their
+    output, and a dense layer on the newest and the attended features together.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class OnlineRecognizer(Recognizer):
         *,
         inputs: int = ONLINE_FEATURES,
         units: int = 128,
-        layers: int = 3,
+        layers: int = 1,
         dropout: float = 0.3,
         sharing: float = 0.5,
         temperature: float = 1.0,

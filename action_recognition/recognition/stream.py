@@ -74,14 +74,13 @@ class _OnlineMemory:
             initial = FeatureState.initial(len(new))
             self.features = FeatureState.concatenate([self.features, initial])
             self.runtime.add(len(new))
-        everybody = ids == self.ids
-        some = np.array([self.ids.index(i) for i in ids])
-        rows = slice(None) if everybody else some
+        everybody = ids == self.ids  # then nothing need be copied out and back
+        rows = slice(None) if everybody else np.array([self.ids.index(i) for i in ids])
         elapsed = ((poses.stamp - self.stamps[rows]) * 1e-9).astype(np.float32)
         self.stamps[rows] = poses.stamp
-        past = self.features if everybody else self.features[some]
+        past = self.features if everybody else self.features[rows]
         features, memory = online_step(poses.xy, poses.score, elapsed, past)
-        self.features = memory if everybody else self.features.replace(some, memory)
+        self.features = memory if everybody else self.features.replace(rows, memory)
         return self.runtime.step(features, rows)
 
     def forget(self, track_id: int) -> None:

@@ -36,7 +36,7 @@ def sequences(people: int, steps: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)
-@pytest.mark.parametrize('config', [{}, {'layers': 1, 'sharing': 0.2}])
+@pytest.mark.parametrize('config', [{'layers': 3}, {'sharing': 0.2}])
 def test_steps_equal_the_sequence_within_1e5(runtime, config):
     model = trained(**config)
     x = sequences(3, 60)
