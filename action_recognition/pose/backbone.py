@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Layer(NamedTuple):
@@ -41,10 +42,27 @@ STRIDE = 8
 FEATURE_LAYERS = ('L3', 'L7', 'L11')
 
 
+class Conv2d(nn.Conv2d):
+    """A convolution that also learns fast on a CPU.
+
+    There the backward pass of a strided depthwise convolution takes some twenty times as long in
+    bfloat16 as that of a plain one, so while learning the plain one is thinned out: same result.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.groups > 1 and self.stride != (1, 1) and x.device.type == 'cpu':
+            rows, columns = self.stride
+            dense = functional.conv2d(
+                x, self.weight, None, 1, self.padding, self.dilation, self.groups
+            )
+            return dense[..., ::rows, ::columns]
+        return super().forward(x)
+
+
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list:
     """Convolution without bias, batch normalisation, ReLU."""
     return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]

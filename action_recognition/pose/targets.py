@@ -131,7 +131,9 @@ def _near(cells: Tensor, known: Tensor, rows: Tensor, columns: Tensor) -> Tensor
     return in_y[..., :, None] & in_x[..., None, :]
 
 
-def loss(outputs: list[StageOutput], targets: Targets, weights: Tensor) -> Tensor:
+def loss(
+    outputs: list[StageOutput], targets: Targets, weights: Tensor, limb_weight: float = 1.0
+) -> Tensor:
     """The paper's cost (equations 1-3), per image: weighted squared error summed over stages.
 
     Args:
@@ -139,12 +141,13 @@ def loss(outputs: list[StageOutput], targets: Targets, weights: Tensor) -> Tenso
         targets: what they should be, and where that is known.
         weights: (14,) weight of each joint, the learned part of W; a limb weighs the mean of
             its two joints.
+        limb_weight: of all of f_L beside f_S; the fields cover many more cells than the peaks.
 
     Returns:
         Scalar: f = sum over stages of f_S + f_L, divided by the number of images.
     """
     ends = torch.tensor(LIMBS, device=weights.device)
-    limb_weights = weights[ends].mean(1).repeat_interleave(2)
+    limb_weights = limb_weight * weights[ends].mean(1).repeat_interleave(2)
     total = weights.new_zeros(())
     for joints, limbs in outputs:
         error = (joints.float() - targets.joints) ** 2 * targets.joint_weight

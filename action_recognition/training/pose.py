@@ -54,6 +54,7 @@ class PoseConfig:
 
     name: str
     phases: tuple[Phase, ...]
+    start_from: str = ''
     seed: int = 0
     threads: int = 2
     workers: int = 1
@@ -65,6 +66,7 @@ class PoseConfig:
     jhmdb_every: int = 3
     augmentation: Augmentation = field(default_factory=Augmentation)
     joint_weights: dict[str, float] = field(default_factory=dict)
+    limb_weight: float = 1.0
     validate_every: int = 10000
 
     @classmethod
@@ -124,6 +126,20 @@ def grow(small: PoseNetwork, stages: int) -> PoseNetwork:
     return network
 
 
+def trained(model: str, stages: int) -> PoseNetwork:
+    """The network of a published name or weights file, cut or grown to a number of stages.
+
+    Raises:
+        UserError: there are no such weights, or they are of something else.
+    """
+    path = weights.find(model)
+    header, state = weights.load(path, 'pose')
+    network = PoseNetwork(**header.config)
+    weights.restore(network, state, path)
+    network.keep_stages(stages)
+    return grow(network, stages)
+
+
 class Trainer:
     """The state of a training run, and one step of it.
 
@@ -138,7 +154,9 @@ class Trainer:
         self.device = device
         self.seen = seen
         self.joint_weights = config.weights(device)
-        self._set(PoseNetwork(config.phase_at(max(seen - 1, 0))[0].stages))
+        stages = config.phase_at(max(seen - 1, 0))[0].stages
+        fresh = not config.start_from or seen  # a resumed run reads its own checkpoint
+        self._set(PoseNetwork(stages) if fresh else trained(config.start_from, stages))
 
     def _set(self, network: PoseNetwork, average: PoseNetwork | None = None) -> None:
         self.network = place(network, self.device)
@@ -168,7 +186,7 @@ class Trainer:
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = self.network(normalise(image.to(self.device)))
-        cost = loss(outputs, targets, self.joint_weights)
+        cost = loss(outputs, targets, self.joint_weights, self.config.limb_weight)
         self.optimiser.zero_grad(set_to_none=True)
         cost.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
