@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from action_recognition.pose.backbone import TABLE_1, Backbone
+from action_recognition.pose.backbone import TABLE_1, Backbone, conv_bn
 
 # Paper, Table 1: layer, input size (h, w, channels), stride. L6 is printed with stride 2, but
 # the input of L7 is as large as that of L6.
@@ -43,6 +43,23 @@ def sizes():
 def test_input_of_each_layer_is_that_of_table_1(sizes, name, size, stride):
     assert sizes[name][0] == size
     assert sizes[name][1][0] == size[0] // stride
+
+
+@pytest.mark.parametrize('size', [(8, 8), (7, 10)])
+def test_strided_layer_is_the_same_while_learning_on_a_cpu(size):
+    torch.manual_seed(0)
+    layer = conv_bn(6, 6, 3, stride=2, groups=6)[0]
+    results = []
+    for training in (True, False):
+        layer.train(training)
+        layer.zero_grad()
+        image = torch.randn(2, 6, *size, generator=torch.Generator().manual_seed(1))
+        image.requires_grad_()
+        output = layer(image)
+        (output**2).sum().backward()
+        results.append((output, image.grad, layer.weight.grad.clone()))
+    for learning, applied in zip(*results, strict=True):
+        torch.testing.assert_close(learning, applied)
 
 
 def test_last_output_is_that_of_the_paper(sizes):

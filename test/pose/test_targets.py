@@ -124,7 +124,8 @@ def test_rows_without_a_person_change_nothing(person):
         torch.testing.assert_close(got, want)
 
 
-def test_loss_is_the_weighted_squared_error_summed_over_stages(person):
+@pytest.mark.parametrize('limb_weight', [1.0, 0.3])
+def test_loss_is_the_weighted_squared_error_summed_over_stages(person, limb_weight):
     person[Joint.LEFT_ANKLE] = np.nan
     targets = encode_people(person)
     rng = np.random.default_rng(0)
@@ -145,8 +146,9 @@ def test_loss_is_the_weighted_squared_error_summed_over_stages(person):
             a, b = LIMBS[c // 2]
             error = (stage.limbs[0, c].double() - targets.limbs[0, c]) ** 2
             mean = (weights[a].item() + weights[b].item()) / 2
-            want += mean * (targets.limb_weight[0, c] * error).sum().item()
-    assert loss(stages, targets, weights).item() == pytest.approx(want, rel=1e-5)
+            want += limb_weight * mean * (targets.limb_weight[0, c] * error).sum().item()
+    got = loss(stages, targets, weights, limb_weight)
+    assert got.item() == pytest.approx(want, rel=1e-5)
 
 
 def test_loss_of_the_targets_themselves_is_zero(person):

@@ -12,7 +12,7 @@ from action_recognition.errors import UserError
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
-from action_recognition.training.pose import PoseConfig, batches, grow, run
+from action_recognition.training.pose import PoseConfig, batches, grow, run, trained
 from action_recognition.training.pose_data import Augmentation, PoseDataset, paste
 
 #: Dots of one colour per joint on black: where a joint is can be read off the image.
@@ -139,6 +139,32 @@ def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkey
     assert whole.keys() == resumed.keys()
     for key in whole:
         torch.testing.assert_close(resumed[key], whole[key], rtol=1e-3, atol=1e-4)
+
+
+def test_training_can_start_from_a_weights_file_of_another_number_of_stages(small_run, tmp_path):
+    config, data = small_run
+    first = run(config, data, tmp_path / 'first')
+    _, state = weights.load(first, 'pose')
+    for stages in (1, 2, 3):
+        network = trained(str(first), stages)
+        assert len(network.joint_stages) == stages
+        for key, value in network.state_dict().items():
+            if key in state:
+                torch.testing.assert_close(value, state[key].to(value.dtype))
+    settings = yaml.safe_load(config.read_text()) | {'start_from': str(first), 'learning_rate': 0.0}
+    config.write_text(yaml.safe_dump(settings))
+    _, after = weights.load(run(config, data, tmp_path / 'second'), 'pose')
+    # Without a step the filters stay; the second stage is a new one beside the kept first.
+    for key in ('backbone.layers.L5.0.weight', 'joint_stages.0.0.0.weight'):
+        torch.testing.assert_close(after[key], state[key])
+
+
+def test_starting_from_weights_that_are_not_there_is_an_error(small_run, tmp_path):
+    config, data = small_run
+    settings = yaml.safe_load(config.read_text()) | {'start_from': str(tmp_path / 'none')}
+    config.write_text(yaml.safe_dump(settings))
+    with pytest.raises(UserError, match='none'):
+        run(config, data, tmp_path / 'out')
 
 
 def test_nothing_to_resume_is_an_error(small_run, tmp_path):
