@@ -50,6 +50,18 @@ class Peaks(NamedTuple):
     score: Tensor
 
 
+class People(NamedTuple):
+    """The people of one image, the most certain and most complete first.
+
+    Attributes:
+        xy: (n, 14, 2) pixels of the network's input, NaN = not found.
+        score: (n, 14) in [0, 1], 0 where not found.
+    """
+
+    xy: FloatArray
+    score: FloatArray
+
+
 def find_peaks(maps: Tensor, threshold: float, count: int) -> Peaks:
     """Local maxima of (14, h, w) confidence maps, with sub-cell positions.
 
@@ -159,16 +171,19 @@ def assemble(
     return index, np.array([mean for mean, _ in people], np.float32)
 
 
-def decode(output: StageOutput, config: DecoderConfig) -> tuple[FloatArray, FloatArray]:
-    """The people of one image.
+def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
+    """The people of every image of a batch.
 
     Args:
-        output: maps of one image, (14, h, w) and (26, h, w).
-
-    Returns:
-        (n, 14, 2) pixels of the network's input (NaN = not found) and (n, 14) scores in [0, 1],
-        the most certain and most complete person first.
+        output: maps of n images, (n, 14, h, w) and (n, 26, h, w).
     """
+    return [
+        _decode_one(StageOutput(joints, limbs), config)
+        for joints, limbs in zip(*output, strict=True)
+    ]
+
+
+def _decode_one(output: StageOutput, config: DecoderConfig) -> People:
     peaks = find_peaks(output.joints.float(), config.joint_threshold, config.max_people)
     limbs = limb_scores(output.limbs.float(), peaks.cells, config.samples)
     score = peaks.score.clamp(0, 1).cpu().numpy()
@@ -176,4 +191,4 @@ def decode(output: StageOutput, config: DecoderConfig) -> tuple[FloatArray, Floa
     joint = np.arange(NUM_JOINTS)
     found = index >= 0
     xy = to_pixels(peaks.cells).cpu().numpy()[joint, index]
-    return np.where(found[..., None], xy, np.nan), np.where(found, score[joint, index], 0)
+    return People(np.where(found[..., None], xy, np.nan), np.where(found, score[joint, index], 0))

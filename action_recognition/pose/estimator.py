@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from action_recognition import weights
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.decode import DecoderConfig, decode
-from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise, place
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+from action_recognition.pose.runtimes import Images, Runtime, TorchRuntime
 from action_recognition.skeleton import Poses
 
 #: Grey that fills the input where the image does not; training fills with it too.
@@ -65,16 +62,18 @@ class EstimatorConfig:
 
 
 class NetworkEstimator:
-    """Our own pose network in PyTorch."""
+    """Our own pose network.
 
-    def __init__(
-        self, network: PoseNetwork, device: torch.device, config: EstimatorConfig, name: str
-    ) -> None:
+    Args:
+        runtime: runs the network.
+        name: of its weights.
+    """
+
+    def __init__(self, runtime: Runtime, config: EstimatorConfig, name: str) -> None:
         self.name = name
-        self.device = str(device)
+        self.device = runtime.device
         self.config = config
-        self._device = device
-        self._network: PoseNetwork | None = place(fuse(network.eval()), device)
+        self._runtime = runtime
 
     @classmethod
     def from_weights(
@@ -97,9 +96,17 @@ class NetworkEstimator:
         if not 0 <= config.stages <= trained:
             raise UserError(f'{path} holds {trained} stages; {config.stages} were asked for')
         network.keep_stages(config.stages or trained)
-        return cls(network, resolve_device(device), config, header.name)
+        return cls(TorchRuntime(network, resolve_device(device)), config, header.name)
 
-    @torch.inference_mode()
+    def maps(self, images: Images) -> StageOutput:
+        """What the network says of (n, h, w, 3) uint8 BGR images of one size, in multiples of 8.
+
+        Returns:
+            (n, 14, h/8, w/8) and (n, 26, h/8, w/8) on the device of the runtime, for
+            `decode.decode`; they hold until the next call.
+        """
+        return self._runtime(images)
+
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities.
 
@@ -108,22 +115,16 @@ class NetworkEstimator:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
-        if self._network is None:
-            raise RuntimeError('the estimator is closed')
         height, width = image.shape[:2]
         fitted, scale = fit(image, self.config.input_size)
-        inputs = normalise(torch.from_numpy(fitted)[None].to(self._device))
-        output = self._network(inputs)[-1]
-        xy, score = decode(StageOutput(output.joints[0], output.limbs[0]), self.config.decoder)
+        ((xy, score),) = decode(self.maps(fitted[None]), self.config.decoder)
         # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
         xy = (xy + 0.5) / scale - 0.5
         return Poses(xy, score, stamp=stamp, image_size=(width, height))
 
     def close(self) -> None:
         """Give back the memory of the device; the estimator cannot be used after."""
-        self._network = None
-        if self._device.type == 'cuda':
-            torch.cuda.empty_cache()
+        self._runtime.close()
 
 
 def create_estimator(
@@ -153,14 +154,3 @@ def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.u
         resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
     )
     return padded, scale
-
-
-def fuse(network: PoseNetwork) -> PoseNetwork:
-    """Fold every batch normalisation into the convolution before it: same result, less work."""
-    for module in network.modules():
-        if not isinstance(module, nn.Sequential):
-            continue
-        for i, (first, second) in enumerate(pairwise(list(module))):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                module[i], module[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-    return network

@@ -22,7 +22,12 @@ PERSON = np.array(
 def maps_of(*people, cells=(28, 28)):
     labelled = torch.ones(1, len(people), dtype=torch.bool)
     targets = encode(torch.from_numpy(np.stack(people))[None], labelled, cells)
-    return StageOutput(targets.joints[0], targets.limbs[0])
+    return StageOutput(targets.joints, targets.limbs)
+
+
+def decode_one(output):
+    (people,) = decode(output, CONFIG)
+    return people
 
 
 def by_left(xy):
@@ -31,7 +36,7 @@ def by_left(xy):
 
 
 def test_one_person_comes_back_within_a_hundredth_of_a_pixel():
-    xy, score = decode(maps_of(PERSON), CONFIG)
+    xy, score = decode_one(maps_of(PERSON))
     assert xy.shape == (1, 14, 2)
     np.testing.assert_allclose(xy[0], PERSON, atol=0.01)
     assert (score > 0.7).all()
@@ -40,7 +45,7 @@ def test_one_person_comes_back_within_a_hundredth_of_a_pixel():
 @pytest.mark.parametrize('count', [2, 3])
 def test_people_side_by_side_come_back(count):
     people = [PERSON * 0.8 + (70 * i, 8 * i) for i in range(count)]
-    xy, _ = decode(maps_of(*people), CONFIG)
+    xy, _ = decode_one(maps_of(*people))
     np.testing.assert_allclose(by_left(xy), people, atol=0.5)
 
 
@@ -48,20 +53,28 @@ def test_arms_that_reach_across_stay_with_their_owner():
     left, right = PERSON * 0.8, PERSON * 0.8 + (70, 0)
     left[Joint.LEFT_WRIST] = (90, 50)
     right[Joint.RIGHT_WRIST] = (70, 66)
-    xy, _ = decode(maps_of(left, right), CONFIG)
+    xy, _ = decode_one(maps_of(left, right))
     np.testing.assert_allclose(by_left(xy), [left, right], atol=1.0)
 
 
 def test_joint_that_is_not_there_is_nan_with_score_zero():
     person = PERSON.copy()
     person[[Joint.NOSE, Joint.LEFT_ANKLE]] = np.nan
-    xy, score = decode(maps_of(person), CONFIG)
+    xy, score = decode_one(maps_of(person))
     np.testing.assert_array_equal(np.isnan(xy[0, :, 0]), np.isnan(person[:, 0]))
     np.testing.assert_array_equal(score[0] == 0, np.isnan(person[:, 0]))
 
 
+def test_images_of_a_batch_are_decoded_each_by_itself():
+    one, two = maps_of(PERSON), maps_of(PERSON * 0.8, PERSON * 0.8 + (70, 8))
+    batch = StageOutput(*(torch.cat(pair) for pair in zip(one, two, strict=True)))
+    for got, alone in zip(decode(batch, CONFIG), (one, two), strict=True):
+        for a, b in zip(got, decode_one(alone), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_nobody_gives_no_one():
-    xy, score = decode(StageOutput(torch.zeros(14, 28, 28), torch.zeros(26, 28, 28)), CONFIG)
+    xy, score = decode_one(StageOutput(torch.zeros(1, 14, 28, 28), torch.zeros(1, 26, 28, 28)))
     assert xy.shape == (0, 14, 2)
     assert score.shape == (0, 14)
 
@@ -69,19 +82,19 @@ def test_nobody_gives_no_one():
 def test_fragment_of_a_person_is_dropped():
     person = PERSON.copy()
     person[CONFIG.min_joints - 1 :] = np.nan
-    xy, _ = decode(maps_of(person), CONFIG)
+    xy, _ = decode_one(maps_of(person))
     assert len(xy) == 0
 
 
 def test_more_complete_person_comes_first():
     half = PERSON + np.float32([100, 0])
     half[8:] = np.nan
-    xy, _ = decode(maps_of(half, PERSON), CONFIG)
+    xy, _ = decode_one(maps_of(half, PERSON))
     np.testing.assert_allclose(xy[0], PERSON, atol=0.5)
 
 
 def test_maps_that_are_not_square():
-    xy, _ = decode(maps_of(PERSON, cells=(24, 32)), CONFIG)
+    xy, _ = decode_one(maps_of(PERSON, cells=(24, 32)))
     np.testing.assert_allclose(xy[0], PERSON, atol=0.01)
 
 
