@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from action_recognition.cli.output import print_table, write_json
+from action_recognition.cli.output import CACHE_HELP, print_table, write_json
 from action_recognition.errors import UserError
 
 HELP = 'Score a model on a data set.'
@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument('--split', type=int, default=1, choices=(1, 2, 3), help='of JHMDB')
     action.add_argument(
         '--joints',
-        choices=('truth', 'teacher', 'best'),
-        help="of JHMDB; best: the teacher's where there are no annotated ones",
+        choices=('truth', 'teacher', 'best', 'estimated'),
+        help="of JHMDB; best: the teacher's where there are no annotated ones; estimated: what our "
+        'pose network finds in the videos',
     )
     action.add_argument(
         '--model',
@@ -58,15 +59,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write figures.json and pictures of confusion, reliability and earliness here',
     )
 
-    for task in (pose, action):
-        task.add_argument(
-            '--data', type=Path, required=True, metavar='DIR', help='folder that holds the sets'
-        )
+    video = tasks.add_parser('video', help='from pixels to labels')
+    video.add_argument('--split', type=int, default=1, choices=(1, 2, 3), help='of JHMDB')
+    video.add_argument(
+        '--model',
+        action='append',
+        metavar='NAME',
+        help='name or path of the recogniser (default: online_union32); give it again for each '
+        'seed of a training to get the mean',
+    )
+    video.add_argument('--pose', default='pose', metavar='NAME', help='weights of the pose network')
+    video.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    video.add_argument(
+        '--report',
+        type=Path,
+        metavar='DIR',
+        help='write figures.json and pictures of confusion, reliability and earliness here',
+    )
+    for task in (action, video):
+        task.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
+
+    for task, data in (
+        (pose, 'folder that holds the sets'),
+        (action, 'folder that holds the sets'),
+        (video, 'folder of JHMDB (the test part of the split), or of <class>/<clip>.mp4'),
+    ):
+        task.add_argument('--data', type=Path, required=True, metavar='DIR', help=data)
         task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
 
 
 def run(args: argparse.Namespace) -> None:
-    figures = _pose(args) if args.task == 'pose' else _action(args)
+    figures = {'pose': _pose, 'action': _action, 'video': _video}[args.task](args)
     print_table(figures)
     if args.json:
         write_json(args.json, figures)
@@ -95,12 +118,32 @@ def _action(args: argparse.Namespace) -> dict[str, Any]:
         figures = online.run(args.data, models, args.report)
     else:
         asked = (args.set, args.data, models, args.split, args.joints)
-        figures = action.run(*asked, args.report)
+        cache = _cache(args)
+        figures = action.run(*asked, args.report, cache)
         if args.robustness:
-            figures['robustness'] = robustness.run(*asked)
+            figures['robustness'] = robustness.run(*asked, cache)
     if args.report:
         write_json(args.report / 'figures.json', figures)
     return figures
+
+
+def _video(args: argparse.Namespace) -> dict[str, Any]:
+    from action_recognition.evaluation import action, video
+
+    models = args.model or [action.default_model('union32', args.split)]
+    if args.report:
+        _make_folder(args.report)
+    figures = video.run(args.data, models, _cache(args), args.split, args.report)
+    if args.report:
+        write_json(args.report / 'figures.json', figures)
+    return figures
+
+
+def _cache(args: argparse.Namespace) -> Any:
+    from action_recognition.evaluation.estimated import JointCache, default_cache
+
+    found_by = {key: getattr(args, key) for key in ('pose', 'device') if hasattr(args, key)}
+    return JointCache(args.cache or default_cache(), **found_by)
 
 
 def _make_folder(path: Path) -> None:

@@ -10,6 +10,12 @@ from typing import Any
 
 from action_recognition.errors import UserError
 
+#: Of the option --cache.
+CACHE_HELP = (
+    'keep the joints found in videos here (default: ~/.cache/action_recognition); '
+    'what is there is not looked for again'
+)
+
 
 def print_table(figures: Mapping[str, Any]) -> None:
     """Print figures one a line; those of a nested mapping stand indented below its name."""

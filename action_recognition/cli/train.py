@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from action_recognition import resources
+from action_recognition.cli.output import CACHE_HELP
 from action_recognition.errors import UserError
 
 HELP = 'Train the pose network or an action recogniser.'
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 metavar='N',
                 help='this one instead of the seeds of the config; processes may share --out',
             )
+            subparser.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,8 +52,10 @@ def run(args: argparse.Namespace) -> None:
 
         path: Path | None = pose.run(config, args.data, out, args.resume)
     else:
+        from action_recognition.evaluation.estimated import JointCache
         from action_recognition.training import action
 
-        path = action.run(config, args.data, out, args.resume, args.seed)
+        cache = JointCache(args.cache) if args.cache else JointCache()
+        path = action.run(config, args.data, out, args.resume, args.seed, cache)
     if path:
         print(f'weights: {path}')

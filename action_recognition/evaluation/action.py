@@ -19,10 +19,12 @@ from action_recognition.evaluation.common import (
     common_classes,
     confusion,
     expected_calibration_error,
+    joined,
     observed,
     project,
     summary,
 )
+from action_recognition.evaluation.estimated import JointCache, detected, jhmdb_videos
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import (
     ONLINE_FEATURES,
@@ -43,12 +45,19 @@ SETS: dict[str, tuple[str, ...]] = {
     'jhmdb21': jhmdb.CLASSES,
     'union32': union32.LABELS,
 }
+#: Where the joints of JHMDB can come from.
+JOINTS = ('truth', 'teacher', 'best', 'estimated')
 
 Network = PaperRecognizer | OnlineRecognizer
 
 
 def load_set(
-    name: str, data: Path, part: str, split: int = 1, joints: str | None = None
+    name: str,
+    data: Path,
+    part: str,
+    split: int = 1,
+    joints: str | None = None,
+    cache: JointCache | None = None,
 ) -> list[SkeletonClip]:
     """Clips of one part of a labelled set, under the set's own labels.
 
@@ -56,7 +65,9 @@ def load_set(
         name: one of `SETS`.
         data: the folder that holds the sets, as `Penn_Action` and `jhmdb`.
         split: of JHMDB; the others have one official split.
-        joints: of JHMDB; by default 'truth' for jhmdb14 and 'best' for the others.
+        joints: of JHMDB; by default 'truth' for jhmdb14 and 'best' for the others; 'estimated'
+            are those that our own pose network finds in the videos.
+        cache: of the estimated joints.
 
     Raises:
         UserError: the combination does not exist, or the data cannot be read.
@@ -70,7 +81,12 @@ def load_set(
     clips: list[SkeletonClip] = []
     if name != 'penn':
         default = 'truth' if name == 'jhmdb14' else 'best'
-        clips += jhmdb.load_jhmdb(data / 'jhmdb', split, part, joints or default)
+        root = data / 'jhmdb'
+        if joints == 'estimated':
+            videos = jhmdb_videos(root, jhmdb.clip_names(root, split, part))
+            clips += (cache or JointCache()).clips(videos)
+        else:
+            clips += jhmdb.load_jhmdb(root, split, part, joints or default)
         if name == 'jhmdb14':
             clips = [clip for clip in clips if clip.label in jhmdb.TRUTH_CLASSES]
     if name in ('penn', 'union32'):
@@ -170,14 +186,15 @@ def figures(
 
     `accuracy` and `ece` are of the answer at the end of the clip; `ece_streaming` is over all
     `FRACTIONS` of the clips together, as a robot sees the confidence; `flips_per_clip` counts
-    changes of the published label and `raw_flips_per_clip` of the most probable class.
+    changes of the published label and `raw_flips_per_clip` of the most probable class. A clip in
+    which nobody was found counts as wrong.
     """
     index = {label: k for k, label in enumerate(labels)}
     truth = np.array([index[clip.label] for clip in clips])
     at = np.stack(
         [[p[observed(len(p), fraction)] for p in probabilities] for fraction in FRACTIONS]
     )
-    correct = at.argmax(-1) == truth
+    correct = (at.argmax(-1) == truth) & np.array([detected(clip) for clip in clips])
     confidence = at.max(-1)
     config = config or LabelConfig()
     return {
@@ -225,28 +242,67 @@ class Contest(NamedTuple):
 
 
 def enter(
-    set_name: str, data: Path, models: Sequence[str], split: int = 1, joints: str | None = None
+    set_name: str,
+    data: Path,
+    models: Sequence[str],
+    split: int = 1,
+    joints: str | None = None,
+    cache: JointCache | None = None,
 ) -> Contest:
     """Models and the official test part of a set, under labels that both know.
 
     Args:
         models: names or paths of weights.
-        data, split, joints: as in `load_set`.
+        data, split, joints, cache: as in `load_set`.
 
     Raises:
         UserError: weights or data are missing or do not fit, the models cannot be compared, or
             one was trained on another split of JHMDB, so that it knows some of the test clips.
     """
+    entrants = load_entrants(models, SETS[set_name], None if set_name == 'penn' else split)
+    return contest(entrants, SETS[set_name], load_set(set_name, data, 'test', split, joints, cache))
+
+
+def load_entrants(
+    models: Sequence[str], labels: Sequence[str], split: int | None = None
+) -> list[tuple[weights.Header, Network]]:
+    """Header and network of each model.
+
+    Args:
+        models: names or paths of weights.
+        labels: that they must know.
+        split: of JHMDB whose test clips they will be asked about, None for no clips of it.
+
+    Raises:
+        UserError: as `enter`.
+    """
     entrants = [load_recognizer(model) for model in models]
     for header, _ in entrants:
         trained_on = header.training.get('split', split)
-        if set_name != 'penn' and trained_on != split:
+        if split is not None and trained_on != split:
             raise UserError(
                 f'{header.name} was trained on split {trained_on}: '
                 f'of split {split} it knows test clips'
             )
-    names = common_classes(SETS[set_name], [header for header, _ in entrants])
-    clips = load_set(set_name, data, 'test', split, joints)
+        project(
+            np.zeros(len(header.labels), np.float32),
+            header.labels,
+            tuple(joined(labels, header.labels).values()),
+        )
+    return entrants
+
+
+def contest(
+    entrants: list[tuple[weights.Header, Network]],
+    labels: Sequence[str],
+    clips: Sequence[SkeletonClip],
+) -> Contest:
+    """Models and clips, labelled by some of `labels`, under labels that both know.
+
+    Raises:
+        UserError: the models cannot be compared.
+    """
+    names = common_classes(labels, [header for header, _ in entrants])
     clips = [replace(clip, label=names[clip.label]) for clip in clips]
     return Contest(entrants, tuple(dict.fromkeys(names.values())), clips)
 
@@ -266,33 +322,39 @@ def run(
     split: int = 1,
     joints: str | None = None,
     report: Path | None = None,
+    cache: JointCache | None = None,
 ) -> dict[str, Any]:
     """Score trained recognisers on the official test part of a set, among its own classes.
 
     Args:
         models: names or paths of weights; several are the seeds of one training, whose mean is
             given.
-        data, split, joints: as in `load_set`.
+        data, split, joints, cache: as in `load_set`.
         report: an existing folder for pictures of the figures.
 
     Raises:
         UserError: as `enter`.
     """
-    contest = enter(set_name, data, models, split, joints)
+    found = enter(set_name, data, models, split, joints, cache)
+    return {
+        'set': set_name,
+        'split': split,
+        'joints': joints or ('truth' if set_name in ('penn', 'jhmdb14') else 'best'),
+        'classes': len(found.classes),
+        **judge(found, report),
+    }
+
+
+def judge(contest: Contest, report: Path | None = None) -> dict[str, Any]:
+    """The mean figures of the models of a contest; pictures of them go to the folder `report`."""
     headers = [header for header, _ in contest.entrants]
-    answers = [contest.answers(k, contest.clips) for k in range(len(models))]
+    answers = [contest.answers(k, contest.clips) for k in range(len(headers))]
     results = [figures(contest.clips, answer, contest.classes) for answer in answers]
     found = summary(headers, results)
     if report:
         everything = [p for answer in answers for p in answer]
         draw(report, contest, everything, found['accuracy_at'])
-    return {
-        'set': set_name,
-        'split': split,
-        'joints': joints or ('truth' if set_name in ('penn', 'jhmdb14') else 'best'),
-        'classes': len(contest.classes),
-        **found,
-    }
+    return found
 
 
 def draw(

@@ -14,6 +14,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import SkeletonStream, segments, string_together
 from action_recognition.evaluation.action import Contest, enter
 from action_recognition.evaluation.common import average, observed, project
+from action_recognition.evaluation.estimated import JointCache
 from action_recognition.evaluation.online import stream_logits
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import OnlineRecognizer
@@ -198,7 +199,12 @@ def _settled(
 
 
 def run(
-    set_name: str, data: Path, models: Sequence[str], split: int = 1, joints: str | None = None
+    set_name: str,
+    data: Path,
+    models: Sequence[str],
+    split: int = 1,
+    joints: str | None = None,
+    cache: JointCache | None = None,
 ) -> dict[str, Any]:
     """How trained recognisers stand up to what robots see; the mean over several models.
 
@@ -211,7 +217,7 @@ def run(
     Raises:
         UserError: as `evaluation.action.enter`.
     """
-    contest = enter(set_name, data, models, split, joints)
+    contest = enter(set_name, data, models, split, joints, cache)
     rows = range(len(models))
     found = {'conditions': average([conditions(contest, k) for k in rows])}
     if all(isinstance(network, OnlineRecognizer) for _, network in contest.entrants):

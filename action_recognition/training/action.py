@@ -18,6 +18,7 @@ from action_recognition import weights
 from action_recognition.datasets.streams import UNSCORED
 from action_recognition.evaluation.action import Network
 from action_recognition.evaluation.common import average
+from action_recognition.evaluation.estimated import JointCache
 from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED
 from action_recognition.recognition.models import create_model
@@ -195,7 +196,12 @@ def fit(
 
 
 def run(
-    config_path: Path, data: Path, out: Path, resume: bool = False, seed: int | None = None
+    config_path: Path,
+    data: Path,
+    out: Path,
+    resume: bool = False,
+    seed: int | None = None,
+    cache: JointCache | None = None,
 ) -> Path | None:
     """Train by a config: `<out>/<name>.safetensors` and, for each seed, curves and checkpoints.
 
@@ -208,6 +214,7 @@ def run(
     Args:
         data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
         seed: train this one alone. Several processes may share `out`, one for each seed.
+        cache: of estimated joints, where the config asks for them.
 
     Returns:
         The weights of the config's first seed, or of `seed`; None in the other processes of
@@ -220,7 +227,7 @@ def run(
     config = ActionConfig.load(config_path)
     torch.set_num_threads(config.threads)
     first = loop.launch(config.precision).is_global_zero
-    task = create_task(config, data)
+    task = create_task(config, data, cache)
     for number in config.seeds if seed is None else (seed,):
         folder = out / f'seed{number}'
         path = folder / f'{config.name}.safetensors'

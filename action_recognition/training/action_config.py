@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import SETS
+from action_recognition.evaluation.action import JOINTS, SETS
 from action_recognition.training import loop
 from action_recognition.training.augment import Augmentation
 
@@ -27,6 +27,7 @@ class ActionConfig:
             one more output, `BACKGROUND_LABEL`.
         mixup: of the Beta distribution that says how much of another sample is mixed into each
             sample of the online model (Zhang et al. 2018, arXiv 1710.09412); 0 = nothing.
+        joints: of JHMDB, as in `load_set`; '' for those of the set.
         labels: 'set', those of the set, or 'fine', which keeps apart what union32 joins within
             Penn Action, so that one model answers both.
 
@@ -39,6 +40,7 @@ class ActionConfig:
     settings: dict[str, Any] = field(default_factory=dict)
     set: str = 'union32'
     split: int = 1
+    joints: str = ''
     labels: str = 'set'
     teacher_share: float = 0.0
     strings: float = 0.0
@@ -80,6 +82,8 @@ class ActionConfig:
             raise UserError(f'unknown set {self.set!r}; known: {known}')
         if self.labels not in ('set', 'fine') or (self.labels == 'fine' and self.set != 'union32'):
             raise UserError(f"labels must be 'set', or 'fine' for union32, not {self.labels!r}")
+        if self.joints not in ('', *JOINTS):
+            raise UserError(f'joints must be one of {", ".join(JOINTS)}, not {self.joints!r}')
         if not (min(self.strings, self.background) >= 0 and self.strings + self.background <= 1):
             raise UserError('strings and background are shares and must sum to at most 1')
         if (self.strings or self.background) and not (

@@ -29,6 +29,7 @@ from action_recognition.evaluation.action import (
     relabel,
 )
 from action_recognition.evaluation.common import joined, project
+from action_recognition.evaluation.estimated import JointCache, detected
 from action_recognition.recognition.base import softmax
 from action_recognition.skeleton import FloatArray, IntArray
 from action_recognition.training.action_config import CONTINUOUS, ActionConfig
@@ -80,12 +81,14 @@ class ClipTask(Task):
     validation: list[SkeletonClip]
     watched: list[SkeletonClip]
 
-    def __init__(self, config: ActionConfig, data: Path) -> None:
+    def __init__(self, config: ActionConfig, data: Path, cache: JointCache | None = None) -> None:
         """Raises: UserError, data are missing or damaged."""
         self.config, self.data = config, data
+        self.cache = cache or JointCache()
         self.classes = SETS[config.set]
         self.labels = labels_of(config)
-        self.clips = training_clips(config, data, self.labels)
+        clips = training_clips(config, data, self.labels, self.cache)
+        self.clips = [clip for clip in clips if detected(clip)]
         self.fitting, self.validation = train_validation(
             self.clips, config.validation, config.seeds[0]
         )
@@ -97,7 +100,7 @@ class ClipTask(Task):
             teacher = [clip for clip in teacher if clip.name in known]
             self.others = {clip.name: clip for clip in relabel(teacher, self.labels)}
         self.recordings = odd_people(data) if config.background else []
-        self.about = {}
+        self.about = {'unseen_clips': len(clips) - len(self.clips)} if config.joints else {}
         sets = [
             *(['JHMDB'] if config.set != 'penn' else []),
             *(['Penn Action'] if config.set in ('penn', 'union32') else []),
@@ -119,7 +122,10 @@ class ClipTask(Task):
         found = {}
         for name in test_sets(self.config):
             names = joined(SETS[name], self.labels)
-            clips = load_set(name, self.data, 'test', 1 if name == 'penn' else self.config.split)
+            split, joints = self.config.split, self.config.joints or None
+            if name == 'penn':
+                split, joints = 1, None
+            clips = load_set(name, self.data, 'test', split, joints, self.cache)
             clips = [replace(clip, label=names[clip.label]) for clip in clips]
             classes = tuple(dict.fromkeys(names.values()))
             answers = [
@@ -171,16 +177,19 @@ class StreamTask(Task):
         return online.figures(streams, [softmax(answer, model.temperature) for answer in logits])
 
 
-def create_task(config: ActionConfig, data: Path) -> Task:
+def create_task(config: ActionConfig, data: Path, cache: JointCache | None = None) -> Task:
     """The task of a config.
 
     Args:
         data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
+        cache: of estimated joints, where the config asks for them.
 
     Raises:
         UserError: data are missing or damaged.
     """
-    return (StreamTask if config.set == CONTINUOUS else ClipTask)(config, data)
+    if config.set == CONTINUOUS:
+        return StreamTask(config, data)
+    return ClipTask(config, data, cache)
 
 
 def labels_of(config: ActionConfig) -> tuple[str, ...]:
@@ -193,12 +202,15 @@ def labels_of(config: ActionConfig) -> tuple[str, ...]:
     return (*labels, BACKGROUND_LABEL) if config.background else labels
 
 
-def training_clips(config: ActionConfig, data: Path, labels: Sequence[str]) -> list[SkeletonClip]:
+def training_clips(
+    config: ActionConfig, data: Path, labels: Sequence[str], cache: JointCache
+) -> list[SkeletonClip]:
     """The training part under the labels of the model; of union32 with any split of JHMDB."""
+    joints = config.joints or None
     if config.set != 'union32':
-        return load_set(config.set, data, 'train', config.split)
-    clips = load_set('jhmdb21', data, 'train', config.split) + load_set('penn', data, 'train', 1)
-    return relabel(clips, labels)
+        return load_set(config.set, data, 'train', config.split, joints, cache)
+    clips = load_set('jhmdb21', data, 'train', config.split, joints, cache)
+    return relabel(clips + load_set('penn', data, 'train', 1), labels)
 
 
 def test_sets(config: ActionConfig) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import torch
 from action_recognition import resources, weights
 from action_recognition.cli import evaluate, main, train
 from action_recognition.datasets.people import Person
-from action_recognition.evaluation import action, online, pose, robustness
+from action_recognition.evaluation import action, online, pose, robustness, video
+from action_recognition.evaluation.estimated import JointCache
 from action_recognition.pose import estimator
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.training import action as train_action
@@ -32,14 +33,15 @@ def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(('arguments', 'seed'), [([], None), (['--seed', '2'], 2)])
-def test_train_action_takes_one_seed(tmp_path, monkeypatch, capsys, arguments, seed):
+def test_train_action_takes_one_seed_and_a_cache(tmp_path, monkeypatch, capsys, arguments, seed):
     asked = []
     monkeypatch.setattr(train_action, 'run', lambda *args: asked.append(args) or tmp_path / 'w')
     config = tmp_path / 'c.yaml'
     config.touch()
     data = ['--data', str(tmp_path), '--config', str(config), '--out', str(tmp_path)]
-    assert main(['train', 'action', *data, *arguments]) == 0
-    assert asked == [(config, tmp_path, tmp_path, False, seed)]
+    cache = ['--cache', str(tmp_path / 'cache')]
+    assert main(['train', 'action', *data, *cache, *arguments]) == 0
+    assert asked == [(config, tmp_path, tmp_path, False, seed, JointCache(tmp_path / 'cache'))]
     assert capsys.readouterr().out == f'weights: {tmp_path / "w"}\n'
 
 
@@ -113,8 +115,8 @@ def test_one_model_of_the_set_by_default_and_several_on_demand(tmp_path, asked):
     arguments = ['--set', 'penn', '--model', 'a', '--model', 'b']
     assert evaluate_action(tmp_path, *arguments) == 0
     assert asked == [
-        ('action', 'jhmdb14', tmp_path, ['online_jhmdb14_split2'], 2, None, None),
-        ('action', 'penn', tmp_path, ['a', 'b'], 1, None, None),
+        ('action', 'jhmdb14', tmp_path, ['online_jhmdb14_split2'], 2, None, None, JointCache()),
+        ('action', 'penn', tmp_path, ['a', 'b'], 1, None, None, JointCache()),
     ]
 
 
@@ -125,14 +127,35 @@ def test_precog_is_scored_as_a_continuous_set(tmp_path, asked):
 
 def test_robustness_and_report(tmp_path, asked):
     report = tmp_path / 'new' / 'report'
-    arguments = ['--set', 'jhmdb21', '--joints', 'teacher', '--model', 'a']
+    cache = tmp_path / 'cache'
+    arguments = ['--set', 'jhmdb21', '--joints', 'estimated', '--model', 'a']
+    arguments += ['--cache', str(cache)]
     assert evaluate_action(tmp_path, *arguments, '--robustness', '--report', str(report)) == 0
     assert asked == [
-        ('action', 'jhmdb21', tmp_path, ['a'], 1, 'teacher', report),
-        ('robustness', 'jhmdb21', tmp_path, ['a'], 1, 'teacher'),
+        ('action', 'jhmdb21', tmp_path, ['a'], 1, 'estimated', report, JointCache(cache)),
+        ('robustness', 'jhmdb21', tmp_path, ['a'], 1, 'estimated', JointCache(cache)),
     ]
     written = json.loads((report / 'figures.json').read_text())
     assert written == {'who': 'action', 'robustness': {'who': 'robustness'}}
+
+
+def test_videos_are_scored_by_the_recogniser_and_the_pose_network_asked_for(
+    tmp_path, monkeypatch, asked
+):
+    monkeypatch.setattr(video, 'run', action.run)  # the stand-in
+    report = tmp_path / 'report'
+    arguments = ['--data', str(tmp_path), '--json', str(tmp_path / 'f.json')]
+    assert main(['evaluate', 'video', *arguments]) == 0
+    arguments += ['--model', 'a', '--model', 'b', '--split', '3', '--pose', 'p', '--device', 'cpu']
+    arguments += ['--cache', str(tmp_path / 'c'), '--report', str(report)]
+    assert main(['evaluate', 'video', *arguments]) == 0
+    cache = JointCache(tmp_path / 'c', 'p', 'cpu')
+    assert asked == [
+        ('action', tmp_path, ['online_union32'], JointCache(), 1, None),
+        ('action', tmp_path, ['a', 'b'], cache, 3, report),
+    ]
+    for path in (tmp_path / 'f.json', report / 'figures.json'):
+        assert json.loads(path.read_text()) == {'who': 'action'}
 
 
 @pytest.mark.parametrize(

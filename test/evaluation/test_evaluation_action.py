@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,14 @@ def test_figures_by_hand():
     assert out['raw_flips_per_clip'] == pytest.approx(2 / 3)
     # at the end: .9 right, .9 wrong share a bin; .8 right
     assert out['ece'] == pytest.approx((2 * 0.4 + 0.2) / 3, abs=1e-6)
+
+
+def test_a_clip_in_which_nobody_was_found_is_wrong_whatever_the_answer():
+    seen = clip('run', 4)
+    unseen = replace(seen, xy=np.full_like(seen.xy, np.nan), score=np.zeros_like(seen.score))
+    out = figures([seen, unseen], [sure_of_run([0.9] * 4)] * 2, LABELS)
+    assert out['accuracy'] == 0.5
+    assert set(out['accuracy_at'].values()) == {0.5}
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ from action_recognition.datasets import penn, precog, union32
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import SETS
+from action_recognition.evaluation.estimated import JointCache
 from action_recognition.recognition.models import create_model
 from action_recognition.training import tasks
 from action_recognition.training.action_config import ActionConfig
@@ -34,8 +35,8 @@ def sets(monkeypatch, people) -> list[tuple]:
     """Two clips of each class of each set, and what was asked for."""
     asked = []
 
-    def load(name, _data, part, split):
-        asked.append((name, part, split))
+    def load(name, _data, part, split, joints=None, _cache=None):
+        asked.append((name, part, split, *([joints] if joints else [])))
         clips = []
         for label in SETS[name]:
             for k, clip in enumerate(people[:2]):
@@ -95,6 +96,32 @@ def test_union32_takes_any_split_and_tests_on_that_split(tmp_path, sets):
         'jhmdb21': 21,
         'jhmdb14': 14,
     }
+
+
+def test_estimated_joints_teach_and_test_and_videos_without_anybody_teach_nothing(
+    tmp_path, sets, monkeypatch
+):
+    given, asked_caches = tasks.load_set, []
+
+    def load(name, data, part, split, joints, cache):
+        asked_caches.append(cache)
+        clips = given(name, data, part, split, joints)
+        nobody = np.full_like(clips[0].xy, np.nan), np.zeros_like(clips[0].score)
+        return [replace(clips[0], xy=nobody[0], score=nobody[1]), *clips[1:]]
+
+    monkeypatch.setattr(tasks, 'load_set', load)
+    cache = JointCache(tmp_path)
+    task = create_task(config(set='jhmdb21', split=2, joints='estimated'), tmp_path, cache)
+    assert task.about == {'unseen_clips': 1}
+    assert len(task.clips) == 2 * 21 - 1
+    figures = task.test(create_model('online', 21, units=8).eval())
+    assert figures['jhmdb21']['n'] == 2 * 21  # there it counts, as wrong
+    assert sets == [
+        ('jhmdb21', 'train', 2, 'estimated'),
+        ('jhmdb21', 'test', 2, 'estimated'),
+        ('jhmdb14', 'test', 2, 'estimated'),
+    ]
+    assert asked_caches == [cache] * 3
 
 
 def test_background_takes_no_part_in_the_figures_of_closed_sets(tmp_path, sets, precog_set):

@@ -51,7 +51,7 @@ def clips(count: int, seed: int) -> list[SkeletonClip]:
 def sets(monkeypatch):
     """The train and test part that every set has in this module."""
     parts = {'train': clips(48, 1), 'test': clips(16, 2)}
-    monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, _split: parts[part])
+    monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, *_: parts[part])
     monkeypatch.setitem(tasks.SETS, 'jhmdb14', LABELS)
     return parts
 

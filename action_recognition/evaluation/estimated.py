@@ -1,0 +1,183 @@
+"""The main person of a video as our own pose network and tracker see them, kept on disk.
+
+Finding people in thousands of images takes minutes, so every video's joints are written as soon
+as they are known: a run that was killed goes on where it ended, and the next one is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from action_recognition import weights
+from action_recognition.datasets import jhmdb
+from action_recognition.datasets.clips import SkeletonClip, read_npz
+from action_recognition.datasets.folder import load_folder
+from action_recognition.datasets.sources import open_source
+from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
+from action_recognition.skeleton import NUM_JOINTS, Poses
+from action_recognition.tracking.tracker import Tracker, TrackerConfig
+
+
+@dataclass(frozen=True)
+class Video:
+    """A file that shows one action; `name` and `group` as in `SkeletonClip`."""
+
+    name: str
+    label: str
+    group: str
+    path: Path
+
+
+def jhmdb_videos(root: Path, names: Sequence[str]) -> list[Video]:
+    """The videos of '<class>/<clip>' of JHMDB."""
+    return [
+        Video(name, jhmdb.label_of(name), jhmdb.group_of(name), jhmdb.video_path(root, name))
+        for name in names
+    ]
+
+
+def folder_videos(root: Path) -> list[Video]:
+    """The videos of `<root>/<class>/<clip>`; each is a source of its own."""
+    return [
+        Video(f'{label}/{path.stem}', label, f'{label}/{path.stem}', path)
+        for label, path in load_folder(root)
+    ]
+
+
+def default_cache() -> Path:
+    """Where joints are kept if nobody says where (XDG base directory specification)."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'action_recognition'
+
+
+def main_person(video: Video, estimator: PoseEstimator, tracker: Tracker) -> SkeletonClip:
+    """The person whose joints have the highest scores over the whole video together.
+
+    This is what a recogniser node gets to see of them: only the images in which their track was
+    confirmed, stamped as filmed. Where nobody was found it is one frame without joints.
+
+    Raises:
+        UserError: the video cannot be read.
+    """
+    tracker.reset()
+    images: list[Poses] = []
+    totals: defaultdict[int, float] = defaultdict(float)
+    with open_source(str(video.path)) as source:
+        size = source.size
+        for frame in source:
+            poses = tracker.update(estimator.estimate(frame.image, frame.stamp))
+            images.append(poses)
+            for track_id, score in zip(poses.track_id.tolist(), poses.score, strict=True):
+                totals[track_id] += float(score.sum())
+    xy, scores, stamps = [], [], []
+    if totals:
+        chosen = max(totals, key=totals.__getitem__)  # the first of equals
+        for poses in images:
+            for row in np.flatnonzero(poses.track_id == chosen):
+                xy.append(poses.xy[row])
+                scores.append(poses.score[row])
+                stamps.append(poses.stamp)
+    else:
+        xy, scores = [np.full((NUM_JOINTS, 2), np.nan)], [np.zeros(NUM_JOINTS)]
+        stamps = [0]
+    return SkeletonClip(
+        video.name,
+        video.label,
+        video.group,
+        np.stack(xy).astype(np.float32),
+        np.stack(scores).astype(np.float32),
+        np.array(stamps),
+        size,
+    )
+
+
+def detected(clip: SkeletonClip) -> bool:
+    """Whether anybody was found."""
+    return bool((clip.score > 0).any())
+
+
+@dataclass
+class JointCache:
+    """Estimated joints of videos, found on first use and kept under `folder`.
+
+    Attributes:
+        folder: of all caches; joints found with other weights or settings lie beside each other.
+        pose: name or path of the weights of the pose network.
+        device: where to compute.
+        config, tracker: as in the perception node.
+    """
+
+    folder: Path = field(default_factory=default_cache)
+    pose: str = 'pose'
+    device: str = 'auto'
+    config: EstimatorConfig = field(default_factory=EstimatorConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+
+    @property
+    def place(self) -> Path:
+        """The folder of these weights and settings.
+
+        Raises:
+            UserError: there are no such weights.
+        """
+        settings = f'{weights.digest(weights.find(self.pose))} {self.config} {self.tracker}'
+        return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
+
+    def clips(self, videos: Sequence[Video]) -> list[SkeletonClip]:
+        """The main person of each video; `detected` tells whether there is one.
+
+        Raises:
+            UserError: a video or the weights cannot be read, or the folder not be written.
+        """
+        place = self.place
+        missing = [video for video in videos if not _file(place, video).is_file()]
+        if missing:
+            estimator = create_estimator(self.pose, self.device, self.config)
+            tracker = Tracker(self.tracker)
+            try:
+                for video in tqdm(missing, unit='video', desc='finding joints', disable=None):
+                    _write(_file(place, video), main_person(video, estimator, tracker))
+            finally:
+                estimator.close()
+        return [_read(_file(place, video), video) for video in videos]
+
+
+def _file(place: Path, video: Video) -> Path:
+    # Two sets may hold videos of one name.
+    where = hashlib.sha256(str(video.path.resolve()).encode()).hexdigest()[:8]
+    return place / f'{video.name}-{where}.npz'
+
+
+def _write(path: Path, clip: SkeletonClip) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    with partial.open('wb') as file:
+        np.savez(
+            file,
+            xy=clip.xy,
+            score=clip.score,
+            stamps=clip.stamps,
+            image_size=np.array(clip.image_size),
+        )
+    partial.replace(path)
+
+
+def _read(path: Path, video: Video) -> SkeletonClip:
+    stored = read_npz(path, 'joints that were found earlier; delete the file to find them again')
+    width, height = stored['image_size'].tolist()
+    return SkeletonClip(
+        video.name,
+        video.label,
+        video.group,
+        stored['xy'],
+        stored['score'],
+        stored['stamps'],
+        (width, height),
+    )

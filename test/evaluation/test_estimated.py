@@ -1,0 +1,160 @@
+"""The main person of a video, and that nobody is looked for twice."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from action_recognition import weights
+from action_recognition.errors import UserError
+from action_recognition.evaluation import estimated
+from action_recognition.evaluation.estimated import (
+    JointCache,
+    Video,
+    detected,
+    folder_videos,
+    main_person,
+)
+from action_recognition.pose.heads import PoseNetwork
+from action_recognition.skeleton import Poses
+from action_recognition.tracking.tracker import Tracker
+
+FRAMES = 12
+BODY = np.stack([np.linspace(0, 20, 14), np.linspace(0, 60, 14)], 1).astype(np.float32)
+
+
+class Scripted:
+    """Finds in each image what a script says: [(left edge, score), ...] per image."""
+
+    name, device = 'scripted', 'cpu'
+
+    def __init__(self, script):
+        self.script, self.images, self.closed = script, 0, False
+
+    def estimate(self, image, stamp=0):
+        people = self.script[self.images % len(self.script)]
+        self.images += 1
+        xy = np.array([BODY + np.array([left, 20]) for left, _ in people], np.float32).reshape(
+            -1, 14, 2
+        )
+        score = np.array([np.full(14, s) for _, s in people], np.float32).reshape(-1, 14)
+        height, width = image.shape[:2]
+        return Poses(xy, score, stamp=stamp, image_size=(width, height))
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / 'videos' / 'wave' / 'one.mp4'
+    path.parent.mkdir(parents=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (160, 120))
+    for k in range(FRAMES):
+        writer.write(np.full((120, 160, 3), 10 * k, np.uint8))
+    writer.release()
+    return Video('wave/one', 'wave', 'one', path)
+
+
+def test_main_person_has_the_highest_scores_over_the_whole_video(video):
+    # The surer person is there for three images only.
+    script = [[(10, 0.5), (100, 0.9)]] * 3 + [[(10, 0.5)]] * (FRAMES - 3)
+    clip = main_person(video, Scripted(script), Tracker())
+    assert len(clip) == FRAMES
+    np.testing.assert_allclose(clip.xy[:, 0, 0], 10)
+    np.testing.assert_allclose(clip.score, 0.5)
+    assert (clip.name, clip.label, clip.group) == ('wave/one', 'wave', 'one')
+    assert clip.image_size == (160, 120)
+    np.testing.assert_array_equal(clip.stamps, np.arange(FRAMES) * 100_000_000)
+
+
+def test_images_without_the_person_are_left_out_and_the_others_keep_their_stamps(video):
+    script = [[(10, 0.9)]] * 4 + [[]] * 3 + [[(10, 0.9)]] * (FRAMES - 7)
+    clip = main_person(video, Scripted(script), Tracker())
+    seen = [*range(4), *range(7, FRAMES)]
+    np.testing.assert_array_equal(clip.stamps, np.array(seen) * 100_000_000)
+
+
+def test_nobody_is_one_frame_without_joints(video):
+    clip = main_person(video, Scripted([[]]), Tracker())
+    assert not detected(clip)
+    assert len(clip) == 1
+    assert np.isnan(clip.xy).all()
+
+
+def test_a_tracker_that_was_used_before_changes_nothing(video):
+    tracker = Tracker()
+    script = [[(10, 0.9)]] * FRAMES
+    first, second = (main_person(video, Scripted(script), tracker) for _ in range(2))
+    np.testing.assert_array_equal(first.xy, second.xy)
+
+
+@pytest.fixture
+def pose_file(tmp_path):
+    path = tmp_path / 'small.safetensors'
+    header = weights.Header(kind='pose', name='small', config={'stages': 1})
+    weights.save(path, PoseNetwork(1).state_dict(), header)
+    return path
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Estimators made by the cache, which all find one person."""
+    estimators = []
+
+    def create(*_):
+        estimators.append(Scripted([[(10, 0.9)]]))
+        return estimators[-1]
+
+    monkeypatch.setattr(estimated, 'create_estimator', create)
+    return estimators
+
+
+def test_joints_are_found_once(video, pose_file, made, tmp_path):
+    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    (first,) = cache.clips([video])
+    (second,) = JointCache(tmp_path / 'cache', str(pose_file)).clips([video])
+    assert len(made) == 1
+    assert made[0].closed
+    np.testing.assert_array_equal(first.xy, second.xy)
+    np.testing.assert_array_equal(first.stamps, second.stamps)
+    assert first.image_size == second.image_size
+
+
+def test_other_weights_and_settings_look_again(video, pose_file, made, tmp_path):
+    header = weights.Header(kind='pose', name='other', config={'stages': 1})
+    other = tmp_path / 'other.safetensors'
+    weights.save(other, PoseNetwork(1).state_dict(), header)
+    folder = tmp_path / 'cache'
+    places = {
+        JointCache(folder, str(pose_file)).place,
+        JointCache(folder, str(other)).place,
+        JointCache(folder, str(pose_file), config=estimated.EstimatorConfig(160)).place,
+    }
+    assert len(places) == 3
+
+
+def test_a_run_that_was_stopped_goes_on(video, pose_file, made, tmp_path, monkeypatch):
+    damaged = Video('wave/two', 'wave', 'two', tmp_path / 'two.mp4')
+    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    with pytest.raises(UserError, match=r'two\.mp4'):
+        cache.clips([video, damaged])
+    assert made[0].images == FRAMES
+    assert made[0].closed
+    assert len(cache.clips([video])) == 1
+    assert len(made) == 1
+
+
+def test_a_damaged_file_is_one_clear_error(video, pose_file, made, tmp_path):
+    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    cache.clips([video])
+    (file,) = cache.place.rglob('*.npz')
+    file.write_bytes(b'nothing')
+    with pytest.raises(UserError, match='cannot read'):
+        cache.clips([video])
+
+
+def test_videos_of_a_folder(video, tmp_path):
+    (found,) = folder_videos(tmp_path / 'videos')
+    assert (found.name, found.label, found.path) == ('wave/one', 'wave', video.path)
