@@ -130,7 +130,9 @@ setup(
     ],
     extras_require={
         'torch': ['torch>=2.1'],
+        'onnx': ['onnxruntime>=1.15'],
         'opencv': ['opencv-python-headless>=4.5'],
+        'openvino': ['openvino>=2024.0'],
         'peers': ['scikit-learn>=1.2'],
         'train': ['lightning-fabric>=2.2'],
     },

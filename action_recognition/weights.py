@@ -4,7 +4,7 @@ Nothing here unpickles. The header sits in the safetensors metadata, so weights 
 mean travel as one file:
 
     {"format": 1, "kind": "pose" | "action", "name": ..., "config": {...}, "labels": [...],
-     "training": {...}, "metrics": {...}, "licence": "..."}
+     "training": {...}, "metrics": {...}, "licence": "...", "calibration": {...}}
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Header:
         training: data, splits, seed and hyper-parameters.
         metrics: measured figures with the split they were measured on.
         licence: what the training data allow.
+        calibration: of pose weights, what the score of a joint means (`pose.calibration`).
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Header:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = ''
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 def find(name: str) -> Path:
@@ -124,7 +126,7 @@ def read_header(path: Path, kind: str | None = None) -> Header:
         raise UserError(f'{path} has header format {version}; this version reads {FORMAT}')
     if header.kind not in KINDS:
         raise UserError(f'{path} has a damaged header (kind {header.kind!r})')
-    for part in ('config', 'training', 'metrics'):
+    for part in ('config', 'training', 'metrics', 'calibration'):
         if not isinstance(getattr(header, part), dict):
             raise UserError(f'{path} has a damaged header ({part} is not a table)')
     if not isinstance(raw['labels'], list) or not all(isinstance(x, str) for x in header.labels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +40,11 @@ class DecoderConfig:
 
 
 class Peaks(NamedTuple):
-    """The best peaks of every joint's map, best first.
+    """The best peaks of every map, best first.
 
     Attributes:
-        cells: (14, k, 2) x, y in cells, sub-cell.
-        score: (14, k) height, 0 where there are fewer than k peaks.
+        cells: (..., k, 2) x, y in cells, sub-cell.
+        score: (..., k) height, 0 where there are fewer than k peaks.
     """
 
     cells: Tensor
@@ -63,97 +64,106 @@ class People(NamedTuple):
 
 
 def find_peaks(maps: Tensor, threshold: float, count: int) -> Peaks:
-    """Local maxima of (14, h, w) confidence maps, with sub-cell positions.
+    """Local maxima of (..., h, w) confidence maps (3 or 4 dimensions), with sub-cell positions.
 
-    The target of a joint is a Gaussian, so a parabola through the logarithm of three neighbouring
-    cells finds its centre exactly.
+    Of neighbouring cells that are equally high, as half-precision maps often have them, the first
+    counts. The target of a joint is a Gaussian, so a parabola through the logarithm of three
+    neighbouring cells finds its centre exactly.
     """
-    joints, height, width = maps.shape
-    local = F.max_pool2d(maps[None], 3, 1, 1)[0]
-    score, index = torch.where(maps == local, maps, -1).flatten(1).topk(min(count, height * width))
-    y, x = index // width, index % width
-    log = maps.clamp_min(1e-4).log()
-    row = torch.arange(joints, device=maps.device)[:, None]
+    height, width = maps.shape[-2:]
+    framed = F.pad(maps, (1, 1, 1, 1), value=-torch.inf)
+    rows = F.max_pool2d(framed, (1, 3), 1)
+    before = torch.maximum(rows[..., :-2, :], framed[..., 1:-1, :-2])
+    after = torch.maximum(rows[..., 2:, :], framed[..., 1:-1, 2:])
+    score, index = (
+        torch.where((maps > before) & (maps >= after), maps, -1)
+        .flatten(-2)
+        .topk(min(count, height * width))
+    )
+    around = torch.stack([index, index - 1, index + 1, index - width, index + width], -2)
+    cells = around.clamp(0, height * width - 1).flatten(-2)
+    values = maps.flatten(-2).gather(-1, cells).clamp_min(1e-4).log()
+    middle, left, right, above, below = values.unflatten(-1, (5, -1)).unbind(-2)
+    x, y = index % width, index // width
     cells = torch.stack(
         [
-            x + _vertex(log, row, y, x, 0, 1, width - 1),
-            y + _vertex(log, row, y, x, 1, 0, height - 1),
+            x + _vertex(left, middle, right) * ((x > 0) & (x < width - 1)),
+            y + _vertex(above, middle, below) * ((y > 0) & (y < height - 1)),
         ],
         -1,
     )
     return Peaks(cells, torch.where(score >= threshold, score, 0))
 
 
-def _vertex(log: Tensor, row: Tensor, y: Tensor, x: Tensor, dy: int, dx: int, last: int) -> Tensor:
-    """Offset in [-0.5, 0.5] of the parabola's vertex along one axis, 0 at the border."""
-    position = x if dx else y
-    inner = (position > 0) & (position < last)
-    down = log[row, (y - dy).clamp_min(0), (x - dx).clamp_min(0)]
-    up = log[row, (y + dy).clamp_max(log.shape[1] - 1), (x + dx).clamp_max(log.shape[2] - 1)]
-    curvature = 2 * log[row, y, x] - down - up
-    offset = (up - down) / (2 * curvature.clamp_min(1e-3))
-    return torch.where(inner, offset.clamp(-0.5, 0.5), 0)
+def _vertex(before: Tensor, middle: Tensor, after: Tensor) -> Tensor:
+    """Offset in [-0.5, 0.5] of the vertex of the parabola through three values."""
+    curvature = (2 * middle - before - after).clamp_min(1e-3)
+    return ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
+
+
+@lru_cache
+@torch.inference_mode(False)  # what is kept must be of use outside as well
+def _constants(device: torch.device, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+    """First and second joint of every limb, and where along it to look: made once on a device."""
+    start, end = torch.tensor(LIMBS, device=device).T
+    return start, end, torch.linspace(0, 1, samples, device=device)
 
 
 def limb_scores(fields: Tensor, cells: Tensor, samples: int) -> Tensor:
     """Mean of the affinity field along every candidate limb, in the limb's own direction.
 
     Args:
-        fields: (26, h, w) part affinity fields.
-        cells: (14, k, 2) candidate joints, in cells.
+        fields: (n, 26, h, w) part affinity fields.
+        cells: (n, 14, k, 2) candidate joints, in cells.
 
     Returns:
-        (13, k, k): limb, candidate for its first joint, candidate for its second.
+        (n, 13, k, k): limb, candidate for its first joint, candidate for its second.
     """
-    height, width = fields.shape[1:]
-    ends = torch.tensor(LIMBS, device=cells.device)
-    start, end = cells[ends[:, 0]][:, :, None], cells[ends[:, 1]][:, None]
-    vector = end - start
+    first, second, steps = _constants(cells.device, samples)
+    n, _, height, width = fields.shape
+    limbs, count = len(LIMBS), cells.shape[2]
+    start = cells[:, first, :, None].flatten(0, 1)
+    vector = cells[:, second, None].flatten(0, 1) - start
     unit = vector / vector.norm(dim=-1, keepdim=True).clamp_min(1e-3)
-    steps = torch.linspace(0, 1, samples, device=cells.device)[:, None]
-    points = start[..., None, :] + steps * vector[..., None, :]
-    size = torch.tensor([width, height], device=cells.device)
-    grid = (2 * points + 1) / size - 1
-    limbs, count = points.shape[:2]
+    x, y = (start[..., None, :] + steps[:, None] * vector[..., None, :]).unbind(-1)
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     field = F.grid_sample(
-        fields.view(limbs, 2, height, width),
-        grid.view(limbs, count, count * samples, 2),
-        align_corners=False,
+        fields.reshape(n * limbs, 2, height, width), grid.flatten(2, 3), align_corners=False
     )
-    field = field.view(limbs, 2, count, count, samples)
-    return torch.einsum('lxijs,lijx->lij', field, unit) / samples
+    mean = field.view(n * limbs, 2, count, count, samples).mean(-1)
+    return (mean[:, 0] * unit[..., 0] + mean[:, 1] * unit[..., 1]).view(n, limbs, count, count)
 
 
-def assemble(
-    score: FloatArray, limbs: FloatArray, config: DecoderConfig
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Join candidate joints to people along the limbs.
+def assemble(score: FloatArray, limbs: FloatArray, config: DecoderConfig) -> npt.NDArray[np.int64]:
+    """Join the candidate joints of one image to people along the limbs.
 
     Limb by limb, each pair of joint types is matched as an assignment problem; then joints that
     are linked belong together. Where two groups would give a person a second joint of a kind,
     the weaker link is cut.
 
     Args:
-        score: (14, k) height of the candidates, 0 for none.
+        score: (14, k) height of the candidates, best first, 0 for none.
         limbs: (13, k, k) from `limb_scores`.
 
     Returns:
-        (n, 14) index of each person's candidate, -1 for none; (n,) mean height of those found.
+        (n, 14) index of each person's candidate, -1 for none; the most certain and most complete
+        person first.
     """
-    links = []
-    for limb, (a, b) in enumerate(LIMBS):
-        rows, columns = np.flatnonzero(score[a]), np.flatnonzero(score[b])
-        gain = limbs[limb][np.ix_(rows, columns)]
-        for i, j in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if gain[i, j] >= config.limb_threshold:
-                links.append((float(gain[i, j]), (a, int(rows[i])), (b, int(columns[j]))))
-    groups: dict[tuple[int, int], dict[int, int]] = {
-        (joint, int(k)): {joint: int(k)}
-        for joint in range(NUM_JOINTS)
-        for k in np.flatnonzero(score[joint])
-    }
-    for _, first, second in sorted(links, reverse=True):
-        one, two = groups[first], groups[second]
+    counts = (score > 0).sum(1)
+    links: list[tuple[float, int, int, int, int]] = []
+    for (a, b), gains in zip(LIMBS, limbs, strict=True):
+        gain = gains[: counts[a], : counts[b]]
+        rows, columns = linear_sum_assignment(gain, maximize=True)
+        links += [
+            (value, a, i, b, j)
+            for value, i, j in zip(
+                gain[rows, columns].tolist(), rows.tolist(), columns.tolist(), strict=True
+            )
+            if value >= config.limb_threshold
+        ]
+    groups = {(joint, k): {joint: k} for joint in range(NUM_JOINTS) for k in range(counts[joint])}
+    for _, a, i, b, j in sorted(links, reverse=True):
+        one, two = groups[a, i], groups[b, j]
         if one is two or one.keys() & two.keys():
             continue
         one.update(two)
@@ -161,34 +171,48 @@ def assemble(
             groups[node] = one
     people = []
     for group in {id(group): group for group in groups.values()}.values():
-        mean = float(np.mean([score[joint, k] for joint, k in group.items()]))
-        if len(group) >= config.min_joints and mean >= config.min_score:
-            people.append((mean, group))
-    people.sort(key=lambda person: -person[0] * len(person[1]))
+        if len(group) >= config.min_joints:
+            total = sum(score[joint, k].item() for joint, k in group.items())
+            if total >= config.min_score * len(group):
+                people.append((total, group))
+    people.sort(key=lambda person: -person[0])
     index = np.full((len(people), NUM_JOINTS), -1, np.int64)
-    for row, (_, group) in enumerate(people):
-        index[row, list(group)] = list(group.values())
-    return index, np.array([mean for mean, _ in people], np.float32)
+    for row, (_, group) in zip(index, people, strict=True):
+        row[list(group)] = list(group.values())
+    return index
 
 
+@torch.inference_mode()
 def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
     """The people of every image of a batch.
+
+    Candidates are found and limbs are measured on the device of the maps, for all images at once;
+    what comes of it crosses to the host in one piece.
 
     Args:
         output: maps of n images, (n, 14, h, w) and (n, 26, h, w).
     """
-    return [
-        _decode_one(StageOutput(joints, limbs), config)
-        for joints, limbs in zip(*output, strict=True)
-    ]
-
-
-def _decode_one(output: StageOutput, config: DecoderConfig) -> People:
-    peaks = find_peaks(output.joints.float(), config.joint_threshold, config.max_people)
-    limbs = limb_scores(output.limbs.float(), peaks.cells, config.samples)
-    score = peaks.score.clamp(0, 1).cpu().numpy()
-    index, _ = assemble(score, limbs.cpu().numpy(), config)
-    joint = np.arange(NUM_JOINTS)
-    found = index >= 0
-    xy = to_pixels(peaks.cells).cpu().numpy()[joint, index]
-    return People(np.where(found[..., None], xy, np.nan), np.where(found, score[joint, index], 0))
+    peaks = find_peaks(output.joints, config.joint_threshold, config.max_people)
+    if peaks.score.device.type == 'cpu':
+        # Only where it needs no waiting for a device: most images have few candidates.
+        most = max(int((peaks.score > 0).sum(-1).max()), 1)
+        peaks = Peaks(peaks.cells[:, :, :most], peaks.score[:, :, :most])
+    limbs = limb_scores(output.limbs, peaks.cells, config.samples)
+    found = (to_pixels(peaks.cells), peaks.score.clamp_max(1), limbs)
+    table = torch.cat([part.flatten(1) for part in found], 1).cpu().numpy()
+    ends = np.cumsum([part[0].numel() for part in found])
+    people = []
+    for row in table:
+        xy, score, limb = (
+            values.reshape(part.shape[1:])
+            for values, part in zip(np.split(row, ends[:-1]), found, strict=True)
+        )
+        index = assemble(score, limb, config)
+        joint, seen = np.arange(NUM_JOINTS), index >= 0
+        people.append(
+            People(
+                np.where(seen[..., None], xy[joint, index], np.float32(np.nan)),
+                np.where(seen, score[joint, index], np.float32(0)),
+            )
+        )
+    return people

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -13,13 +14,19 @@ from action_recognition import weights
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.by_shape import PREPARE_AFTER
+from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import DecoderConfig, decode
+from action_recognition.pose.deployed import Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
-from action_recognition.pose.runtimes import Images, Runtime, TorchRuntime
+from action_recognition.pose.runtimes import Runtime, create_runtime
+from action_recognition.pose.tensorrt_runtime import engine_path
 from action_recognition.skeleton import Poses
 
 #: Grey that fills the input where the image does not; training fills with it too.
 PADDING = 114
+#: The shape of most cameras' images, for which estimators are warmed up.
+CAMERA = (640, 480)
 
 
 class PoseEstimator(Protocol):
@@ -28,10 +35,12 @@ class PoseEstimator(Protocol):
     Attributes:
         name: what to show in logs and diagnostics.
         device: where it computes, e.g. 'cpu' or 'cuda:0'.
+        runtime: what computes, such as 'openvino bfloat16'.
     """
 
     name: str
     device: str
+    runtime: str
 
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities."""
@@ -50,15 +59,45 @@ class EstimatorConfig:
             the input: a person close by wants a smaller size, people far away a larger one.
         stages: how many stages to run, 0 for all that the weights hold.
         decoder: what counts as a joint, a limb, a person.
+        runtime: one of `runtimes.RUNTIMES`.
     """
 
     input_size: int = 224
     stages: int = 0
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    runtime: str = 'auto'
 
     def __post_init__(self) -> None:
         if self.input_size < 4 * STRIDE:
             raise UserError(f'input_size must be at least {4 * STRIDE}, not {self.input_size}')
+
+
+class LoadedNetwork(NamedTuple):
+    """A weights file and the network in it, on the CPU."""
+
+    path: Path
+    header: weights.Header
+    network: PoseNetwork
+
+
+def load_network(model: str, stages: int = 0) -> LoadedNetwork:
+    """The first stages (0: all) of the network of a published name or weights file.
+
+    Raises:
+        UserError: no such weights, weights of something else, or fewer stages than asked for.
+    """
+    path = weights.find(model)
+    header, state = weights.load(path, 'pose')
+    try:
+        network = PoseNetwork(**header.config)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{path} does not describe a pose network ({error})') from error
+    weights.restore(network, state, path)
+    trained = len(network.joint_stages)
+    if not 0 <= stages <= trained:
+        raise UserError(f'{path} holds {trained} stages; {stages} were asked for')
+    network.keep_stages(stages or trained)
+    return LoadedNetwork(path, header, network)
 
 
 class NetworkEstimator:
@@ -67,13 +106,22 @@ class NetworkEstimator:
     Args:
         runtime: runs the network.
         name: of its weights.
+        calibration: what the height of a peak says.
     """
 
-    def __init__(self, runtime: Runtime, config: EstimatorConfig, name: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        config: EstimatorConfig,
+        name: str,
+        calibration: ScoreCalibration | None = None,
+    ) -> None:
         self.name = name
         self.device = runtime.device
+        self.runtime = runtime.name
         self.config = config
-        self._runtime = runtime
+        self.calibration = calibration or ScoreCalibration()
+        self._runtime: Runtime | None = runtime
 
     @classmethod
     def from_weights(
@@ -82,21 +130,24 @@ class NetworkEstimator:
         """Load a published name or the path of a weights file.
 
         Raises:
-            UserError: no such weights, weights of something else, or no such device.
+            UserError: no such weights, weights of something else, no such device, or a runtime
+                that does not work there.
         """
         config = config or EstimatorConfig()
-        path = weights.find(model)
-        header, state = weights.load(path, 'pose')
+        path, header, network = load_network(model, config.stages)
         try:
-            network = PoseNetwork(**header.config)
-        except (TypeError, ValueError) as error:
-            raise UserError(f'{path} does not describe a pose network ({error})') from error
-        weights.restore(network, state, path)
-        trained = len(network.joint_stages)
-        if not 0 <= config.stages <= trained:
-            raise UserError(f'{path} holds {trained} stages; {config.stages} were asked for')
-        network.keep_stages(config.stages or trained)
-        return cls(TorchRuntime(network, resolve_device(device)), config, header.name)
+            calibration = ScoreCalibration.from_header(header.calibration)
+        except UserError as error:
+            raise UserError(f'{path}: {error}') from error
+        place = resolve_device(device)
+        runtime = create_runtime(network, place, config.runtime, engine_path(path))
+        return cls(runtime, config, header.name, calibration)
+
+    def warm_up(self, size: tuple[int, int] = CAMERA) -> None:
+        """Prepare for images of a size (width, height): later the first would wait for that."""
+        image = np.zeros((size[1], size[0], 3), np.uint8)
+        for _ in range(PREPARE_AFTER + 1):
+            self.estimate(image)
 
     def maps(self, images: Images) -> StageOutput:
         """What the network says of (n, h, w, 3) uint8 BGR images of one size, in multiples of 8.
@@ -105,6 +156,8 @@ class NetworkEstimator:
             (n, 14, h/8, w/8) and (n, 26, h/8, w/8) on the device of the runtime, for
             `decode.decode`; they hold until the next call.
         """
+        if self._runtime is None:
+            raise RuntimeError('the estimator is closed')
         return self._runtime(images)
 
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
@@ -120,22 +173,27 @@ class NetworkEstimator:
         ((xy, score),) = decode(self.maps(fitted[None]), self.config.decoder)
         # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
         xy = (xy + 0.5) / scale - 0.5
+        score = self.calibration(score)
         return Poses(xy, score, stamp=stamp, image_size=(width, height))
 
     def close(self) -> None:
         """Give back the memory of the device; the estimator cannot be used after."""
-        self._runtime.close()
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
 
 
 def create_estimator(
     model: str = 'pose', device: str = 'auto', config: EstimatorConfig | None = None
 ) -> PoseEstimator:
-    """The estimator of a published name or weights file, on a device, ready to use.
+    """The estimator of a published name or weights file, on a device, warmed up.
 
     Raises:
         UserError: as `NetworkEstimator.from_weights`.
     """
-    return NetworkEstimator.from_weights(model, device, config)
+    estimator = NetworkEstimator.from_weights(model, device, config)
+    estimator.warm_up()
+    return estimator
 
 
 def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], float]:

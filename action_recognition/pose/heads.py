@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -102,9 +103,16 @@ PIXEL_MEAN = (123.7, 116.3, 103.5)
 PIXEL_STD = (58.4, 57.1, 57.4)
 
 
+@lru_cache
+@torch.inference_mode(False)  # what is kept must be of use in training as well
+def _pixel_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation as (3, 1, 1), made once on a device."""
+    mean, std = torch.tensor([PIXEL_MEAN, PIXEL_STD], device=device)[..., None, None]
+    return mean, std
+
+
 def normalise(image: Tensor) -> Tensor:
     """(n, h, w, 3) uint8 BGR to (n, 3, h, w) float32 normalised RGB, channels last."""
-    mean = torch.tensor(PIXEL_MEAN, device=image.device).view(3, 1, 1)
-    std = torch.tensor(PIXEL_STD, device=image.device).view(3, 1, 1)
+    mean, std = _pixel_statistics(image.device)
     rgb = image.flip(-1).permute(0, 3, 1, 2).float()
     return ((rgb - mean) / std).contiguous(memory_format=torch.channels_last)

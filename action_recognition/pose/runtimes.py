@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import logging
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise, place
+from action_recognition.errors import UserError
+from action_recognition.pose.cpu_runtimes import OnnxRuntime, OpenVinoRuntime
+from action_recognition.pose.deployed import Deployed, Images
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+from action_recognition.pose.tensorrt_runtime import TensorRtRuntime
+from action_recognition.pose.torch_runtime import TorchRuntime
 
-#: (n, h, w, 3) BGR pixels, h and w multiples of 8.
-Images = npt.NDArray[np.uint8]
+#: Runtimes by the kind of the device, the fastest first: 'auto' takes the first that is installed
+#: and passes `check`. TensorRT needs an engine as well, which `action-recognition export` builds.
+PREFERENCE = {'cuda': ('tensorrt', 'torch'), 'cpu': ('openvino', 'onnxruntime', 'torch')}
+#: Values of the parameter `runtime`.
+RUNTIMES = ('auto', 'tensorrt', 'openvino', 'onnxruntime', 'torch')
+
+#: How far maps may lie from those of PyTorch in float32, in parts of the highest (at least 1).
+TOLERANCE = {'float32': 1e-3, 'float16': 0.02, 'bfloat16': 0.05}
+
+log = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
     """The network of one weights file, ready to run on one device.
 
     Attributes:
-        name: what computes and in which precision, for logs and diagnostics.
+        name: what computes and in which precision, such as 'openvino bfloat16'.
         device: where, e.g. 'cpu' or 'cuda:0'.
     """
 
@@ -29,42 +42,79 @@ class Runtime(Protocol):
     device: str
 
     def __call__(self, images: Images) -> StageOutput:
-        """The maps of the last deployed stage, float32 on the device, for (n, h, w, 3) uint8 BGR
-        images whose sides are multiples of 8. They hold until the next call.
+        """The maps of the last deployed stage, float32 on the device, for (n, h, w, 3) contiguous
+        uint8 BGR images whose sides are multiples of 8. They hold until the next call.
         """
 
     def close(self) -> None:
         """Give back the memory of the device; the runtime cannot be used after."""
 
 
-class TorchRuntime:
-    """The network in PyTorch."""
+def create_runtime(
+    network: PoseNetwork, device: torch.device, runtime: str = 'auto', engine: Path | None = None
+) -> Runtime:
+    """The network on a device, behind the runtime of a name or the fastest one that works.
 
-    def __init__(self, network: PoseNetwork, device: torch.device) -> None:
-        self.name = 'torch'
-        self.device = str(device)
-        self._device = device
-        self._network: PoseNetwork | None = place(fuse(network.eval()), device)
+    Args:
+        runtime: one of `RUNTIMES`.
+        engine: where TensorRT's would be.
 
-    @torch.inference_mode()
-    def __call__(self, images: Images) -> StageOutput:
-        if self._network is None:
-            raise RuntimeError('the estimator is closed')
-        return self._network(normalise(torch.from_numpy(images).to(self._device)))[-1]
-
-    def close(self) -> None:
-        """Give back the memory of the device; the runtime cannot be used after."""
-        self._network = None
-        if self._device.type == 'cuda':
-            torch.cuda.empty_cache()
-
-
-def fuse(network: PoseNetwork) -> PoseNetwork:
-    """Fold every batch normalisation into the convolution before it: same result, less work."""
-    for module in network.modules():
-        if not isinstance(module, nn.Sequential):
+    Raises:
+        UserError: the runtime that is named is not installed, does not work on this device, or
+            gives other answers than PyTorch.
+    """
+    usable = PREFERENCE[device.type]
+    if runtime not in RUNTIMES:
+        raise UserError(f'unknown runtime {runtime!r}: use one of {", ".join(RUNTIMES)}')
+    if runtime != 'auto':
+        if runtime not in usable:
+            raise UserError(
+                f'runtime {runtime!r} does not compute on device {device.type!r}: '
+                f'use one of {", ".join(usable)}'
+            )
+        if find_spec(runtime) is None:
+            raise UserError(f'runtime {runtime!r} is not installed: pip install {runtime}')
+        return check(_create(runtime, network, device, engine), network)
+    for name in usable[:-1]:
+        if find_spec(name) is None or (name == 'tensorrt' and not (engine and engine.exists())):
             continue
-        for i, (first, second) in enumerate(pairwise(list(module))):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                module[i], module[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-    return network
+        try:
+            return check(_create(name, network, device, engine), network)
+        except Exception as error:  # anything may go wrong in the libraries of other people
+            log.warning('runtime %s does not work here: %s', name, ' '.join(str(error).split()))
+    return TorchRuntime(network, device)
+
+
+def _create(
+    runtime: str, network: PoseNetwork, device: torch.device, engine: Path | None
+) -> Runtime:
+    if runtime == 'openvino':
+        return OpenVinoRuntime(network)
+    if runtime == 'onnxruntime':
+        return OnnxRuntime(network)
+    if runtime == 'tensorrt':
+        assert engine is not None
+        return TensorRtRuntime(engine, network, device)
+    return TorchRuntime(network, device)
+
+
+def check(runtime: Runtime, network: PoseNetwork) -> Runtime:
+    """The runtime, once it has said the same as PyTorch in float32 about a made-up image.
+
+    Raises:
+        UserError: its maps lie farther away than `TOLERANCE`.
+    """
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (8, 12, 3), np.uint8)
+    images = cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC)[None]
+    allowed = TOLERANCE[runtime.name.split()[1]]
+    with torch.inference_mode():
+        wanted = Deployed(network)(torch.from_numpy(images))
+    for got, want in zip(runtime(images), wanted, strict=True):
+        error = float((got.cpu() - want).abs().max() / want.abs().max().clamp_min(1))
+        if not error <= allowed:  # also where it is not a number
+            runtime.close()
+            raise UserError(
+                f'runtime {runtime.name!r} is off by {error:.2g} where {allowed:g} is tolerated'
+            )
+    return runtime

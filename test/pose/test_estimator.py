@@ -1,11 +1,14 @@
 """From an image to `Poses`: geometry, devices, weights that do not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from action_recognition import weights
 from action_recognition.errors import UserError
+from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import (
     EstimatorConfig,
@@ -25,10 +28,13 @@ SKELETON = np.array(
 )
 
 
+PLAIN = EstimatorConfig(runtime='torch')
+
+
 class KnowsTheAnswer:
     """Stands in for a runtime: sees the person at `SKELETON` of a 640x480 image."""
 
-    name, device = 'oracle', 'cpu'
+    name, device = 'oracle float32', 'cpu'
 
     def __call__(self, images):
         scale = 224 / np.sqrt(640 * 480)
@@ -73,14 +79,42 @@ def test_fit_keeps_the_shape_and_about_the_area(size):
 
 
 def test_weights_make_an_estimator(saved):
-    estimator = create_estimator(str(saved), 'cpu')
+    estimator = create_estimator(str(saved), 'cpu', PLAIN)
     poses = estimator.estimate(np.zeros((48, 64, 3), np.uint8))
     assert (estimator.name, estimator.device) == ('tiny', 'cpu')
+    assert estimator.runtime == 'torch float32'
     assert poses.image_size == (64, 48)
 
 
+def test_unknown_runtime_is_an_error(saved):
+    with pytest.raises(UserError, match="unknown runtime 'tvm'"):
+        create_estimator(str(saved), 'cpu', EstimatorConfig(runtime='tvm'))
+
+
+def test_scores_are_calibrated_by_the_weights(saved):
+    header, state = weights.load(saved, 'pose')
+    calibration = ScoreCalibration(2.0, -1.0)
+    weights.save(saved, state, replace(header, calibration=calibration.to_header()))
+    assert NetworkEstimator.from_weights(str(saved), 'cpu', PLAIN).calibration == calibration
+    image = np.zeros((480, 640, 3), np.uint8)
+    plain = estimator_of(KnowsTheAnswer()).estimate(image)
+    config = EstimatorConfig()
+    got = NetworkEstimator(KnowsTheAnswer(), config, 'test', calibration).estimate(image)
+    np.testing.assert_array_equal(got.xy, plain.xy)
+    np.testing.assert_array_equal(got.score, calibration(plain.score))
+    assert not np.array_equal(got.score, plain.score)
+
+
+def test_damaged_calibration_is_an_error(saved):
+    header, state = weights.load(saved, 'pose')
+    weights.save(saved, state, replace(header, calibration={'slope': -1}))
+    with pytest.raises(UserError, match=r'tiny\.safetensors: damaged calibration'):
+        NetworkEstimator.from_weights(str(saved), 'cpu', PLAIN)
+
+
 def test_closed_estimator_says_so(saved):
-    estimator = create_estimator(str(saved), 'cpu')
+    estimator = create_estimator(str(saved), 'cpu', PLAIN)
+    estimator.close()
     estimator.close()
     with pytest.raises(RuntimeError, match='closed'):
         estimator.estimate(np.zeros((48, 64, 3), np.uint8))
@@ -97,12 +131,12 @@ def test_closed_estimator_says_so(saved):
 )
 def test_image_of_another_kind_is_refused(saved, image):
     with pytest.raises(ValueError, match='uint8 image'):
-        create_estimator(str(saved), 'cpu').estimate(image)
+        create_estimator(str(saved), 'cpu', PLAIN).estimate(image)
 
 
 def test_more_stages_than_trained_is_an_error(saved):
     with pytest.raises(UserError, match='holds 2 stages; 3 were asked for'):
-        create_estimator(str(saved), 'cpu', EstimatorConfig(stages=3))
+        create_estimator(str(saved), 'cpu', EstimatorConfig(stages=3, runtime='torch'))
 
 
 def test_gpu_that_is_not_there_is_an_error(saved, monkeypatch):

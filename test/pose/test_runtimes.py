@@ -1,20 +1,153 @@
-"""What runs the pose network."""
+"""Whatever computes, the maps are the same; and the choice among what computes."""
 
+import importlib
+import logging
+import sys
+
+import numpy as np
+import pytest
 import torch
 
-from action_recognition.pose.heads import PoseNetwork
-from action_recognition.pose.runtimes import fuse
+from action_recognition.errors import UserError
+from action_recognition.pose import cpu_runtimes, runtimes
+from action_recognition.pose.by_shape import PREPARE_AFTER
+from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise
+from action_recognition.pose.runtimes import PREFERENCE, TOLERANCE, check, create_runtime
+from action_recognition.pose.torch_runtime import TorchRuntime
+
+CPU = torch.device('cpu')
 
 
-def test_fused_network_says_the_same():
-    torch.manual_seed(1)
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(0)
     network = PoseNetwork(2)
-    image = torch.randn(4, 3, 64, 64)
-    network(image)  # gives the normalisations statistics worth folding
-    network.eval()
+    network(torch.randn(4, 3, 64, 64))
+    return network.eval()
+
+
+def images_of(n, height, width):
+    coarse = np.random.default_rng(n).integers(0, 256, (n, height // 8, width // 8, 3), np.uint8)
+    return np.ascontiguousarray(coarse.repeat(8, 1).repeat(8, 2))
+
+
+def expected(network, images):
     with torch.inference_mode():
-        want = network(image)
-        got = fuse(network)(image)
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
-    for a, b in zip(got, want, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+        return network(normalise(torch.from_numpy(images)))[-1]
+
+
+def assert_agrees(runtime, network, images):
+    tolerance = TOLERANCE[runtime.name.split()[1]]
+    for got, want in zip(runtime(images), expected(network, images), strict=True):
+        assert got.dtype == torch.float32
+        scale = max(float(want.abs().max()), 1)
+        np.testing.assert_allclose(got.cpu(), want, atol=tolerance * scale, rtol=0)
+
+
+@pytest.mark.parametrize('name', PREFERENCE['cpu'])
+def test_maps_are_those_of_the_network(network, name):
+    pytest.importorskip(name, reason=f'{name} is not installed')
+    runtime = create_runtime(network, CPU, name)
+    assert runtime.name.split()[0] == name
+    assert runtime.device == 'cpu'
+    for shape in ((1, 48, 64), (3, 32, 40), (1, 64, 48)):
+        assert_agrees(runtime, network, images_of(*shape))
+    runtime.close()
+
+
+def test_maps_stay_the_same_once_openvino_has_prepared_for_their_shape(network):
+    pytest.importorskip('openvino', reason='OpenVINO is not installed')
+    runtime = create_runtime(network, CPU, 'openvino')
+    for n in (1, 2):
+        for _ in range(PREPARE_AFTER + 2):
+            assert_agrees(runtime, network, images_of(n, 48, 64))
+    assert runtime._bound.get((1, 48, 64, 3)) is not runtime._bound.get((2, 48, 64, 3)) is not None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('graphs', [False, True])
+def test_maps_on_a_gpu_are_those_of_the_network(network, graphs):
+    runtime = TorchRuntime(network, torch.device('cuda'), graphs)
+    for n in (1, 3, 4, 1):
+        for _ in range(PREPARE_AFTER + 2):
+            assert_agrees(runtime, network, images_of(n, 48, 64))
+
+
+def test_auto_takes_the_first_that_is_installed(network, monkeypatch):
+    found = {'onnxruntime', 'torch'}
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: name in found or None)
+    pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+    assert create_runtime(network, CPU).name == 'onnxruntime float32'
+    found.remove('onnxruntime')
+    assert create_runtime(network, CPU).name == 'torch float32'
+
+
+def test_auto_passes_over_what_does_not_work_and_says_so(network, monkeypatch, caplog):
+    class Broken:
+        def __init__(self, network):
+            raise RuntimeError('illegal\ninstruction')
+
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
+    monkeypatch.setattr(runtimes, 'OpenVinoRuntime', Broken)
+    monkeypatch.setattr(runtimes, 'OnnxRuntime', Broken)
+    with caplog.at_level(logging.WARNING):
+        assert create_runtime(network, CPU).name == 'torch float32'
+    assert caplog.messages == [
+        f'runtime {name} does not work here: illegal instruction'
+        for name in ('openvino', 'onnxruntime')
+    ]
+
+
+class Off(TorchRuntime):
+    """Its maps lie a bit too high."""
+
+    def __init__(self, network, by=0.01):
+        super().__init__(network, CPU)
+        self.by = by
+        self.closed = False
+
+    def __call__(self, images):
+        joints, limbs = super().__call__(images)
+        return StageOutput(joints + self.by, limbs)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize('by', [0.01, float('nan')])
+def test_runtime_with_other_answers_is_refused(network, by):
+    runtime = Off(network, by)
+    with pytest.raises(UserError, match=r"'torch float32' is off by .* where 0\.001 is tolerated"):
+        check(runtime, network)
+    assert runtime.closed
+
+
+def test_runtime_with_slightly_other_answers_is_taken(network):
+    runtime = Off(network, 1e-4)
+    assert check(runtime, network) is runtime
+
+
+def test_runtime_that_is_named_does_not_fall_back(network, monkeypatch):
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
+    monkeypatch.setattr(runtimes, 'OnnxRuntime', Off)
+    with pytest.raises(UserError, match='is off by'):
+        create_runtime(network, CPU, 'onnxruntime')
+
+
+def test_missing_or_unknown_or_misplaced_runtime_is_an_error(network, monkeypatch):
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: None)
+    with pytest.raises(UserError, match="'openvino' is not installed: pip install openvino"):
+        create_runtime(network, CPU, 'openvino')
+    with pytest.raises(UserError, match=r"unknown runtime 'tvm': use one of auto, "):
+        create_runtime(network, CPU, 'tvm')
+    with pytest.raises(UserError, match="'tensorrt' does not compute on device 'cpu': use one of"):
+        create_runtime(network, CPU, 'tensorrt')
+    with pytest.raises(UserError, match="'openvino' does not compute on device 'cuda'"):
+        create_runtime(network, torch.device('cuda'), 'openvino')
+
+
+def test_optional_libraries_are_not_imported_before_they_are_needed():
+    before = set(sys.modules)
+    for module in (cpu_runtimes, runtimes):
+        importlib.reload(module)
+    assert not {'openvino', 'onnxruntime', 'tensorrt'} & (set(sys.modules) - before)

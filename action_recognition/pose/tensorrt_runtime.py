@@ -1,0 +1,166 @@
+"""The pose network as a TensorRT engine: built by `action-recognition export`, run by the node.
+
+An engine file is ours alone: a line of JSON that says what it was built from and for, then
+TensorRT's own plan, which fits one version of TensorRT and one kind of GPU. TensorRT is an
+optional library; any from 8.5 (JetPack 5) on will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from action_recognition.errors import UserError
+from action_recognition.pose.deployed import Deployed, Images
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+from action_recognition.pose.onnx_file import INPUT, OUTPUTS, STRIDE, to_onnx
+
+FORMAT = 1
+#: Images from this side, in batches up to this size; the longest sides are in the header.
+LEAST_SIDE, MOST_IMAGES = 32, 16
+
+
+def engine_path(weights: Path) -> Path:
+    """Where the engine of a weights file is looked for: beside it."""
+    return weights.with_suffix('.engine')
+
+
+def build_engine(network: PoseNetwork, size: tuple[int, int], device: torch.device) -> bytes:
+    """An engine file in float16; this takes minutes.
+
+    Args:
+        size: (h, w) of images for which the engine is tuned; it takes up to twice that.
+
+    Raises:
+        UserError: TensorRT is not installed, or it refuses the network or the GPU.
+    """
+    trt = _tensorrt()
+    header = _header(trt, network, device) | {'size': size}
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    flags = trt.NetworkDefinitionCreationFlag
+    config = builder.create_builder_config()
+    # The model says itself what is float16. TensorRT 8 has to be told that this is allowed.
+    typed = getattr(flags, 'STRONGLY_TYPED', None)
+    if typed is None:
+        config.set_flag(trt.BuilderFlag.FP16)
+    definition = builder.create_network(1 << int(flags.EXPLICIT_BATCH if typed is None else typed))
+    parser = trt.OnnxParser(definition, logger)
+    if not parser.parse(to_onnx(Deployed(network, half=True), {})):
+        reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise UserError(f'TensorRT cannot read the network: {"; ".join(reasons)}')
+    profile = builder.create_optimization_profile()
+    longest = [2 * side for side in size]
+    profile.set_shape(
+        INPUT, (1, LEAST_SIDE, LEAST_SIDE, 3), (1, *size, 3), (MOST_IMAGES, *longest, 3)
+    )
+    config.add_optimization_profile(profile)
+    with torch.cuda.device(device):
+        plan = builder.build_serialized_network(definition, config)
+    if plan is None:
+        raise UserError('TensorRT could not build the engine: its reasons stand above')
+    return json.dumps(header).encode() + b'\n' + bytes(plan)
+
+
+class TensorRtRuntime:
+    """An engine, in float16.
+
+    Raises:
+        UserError: there is no such engine, it is of other weights, another GPU or another
+            TensorRT, or TensorRT is not installed.
+    """
+
+    name = 'tensorrt float16'
+
+    def __init__(self, path: Path, network: PoseNetwork, device: torch.device) -> None:
+        trt = _tensorrt()
+        again = 'build it here: action-recognition export tensorrt'
+        try:
+            line, _, plan = path.read_bytes().partition(b'\n')
+            header = json.loads(line)
+            size = header.pop('size')
+            self._longest = [2 * int(side) for side in size]
+        except OSError as error:
+            raise UserError(f'there is no engine {path}: {again}') from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f'{path} is not an engine of ours: {again}') from error
+        wanted = _header(trt, network, device)
+        for key, value in wanted.items():
+            if header.get(key) != value:
+                raise UserError(
+                    f'{path} was built for {key} {header.get(key)}, not {value}: {again}'
+                )
+        self.device = str(device)
+        self._device = device
+        with torch.cuda.device(device):
+            # Each holds what it was made by.
+            self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+            self._engine = self._runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                raise UserError(f'TensorRT cannot read {path}: {again}')
+            self._context: Any = self._engine.create_execution_context()
+            self._stream = torch.cuda.Stream(device)
+
+    @torch.inference_mode()
+    def __call__(self, images: Images) -> StageOutput:
+        n, height, width, _ = images.shape
+        if n > MOST_IMAGES or any(
+            not LEAST_SIDE <= side <= most
+            for side, most in zip((height, width), self._longest, strict=True)
+        ):
+            raise UserError(
+                f'the TensorRT engine takes up to {MOST_IMAGES} images of {LEAST_SIDE} to '
+                f'{self._longest[1]} x {self._longest[0]} pixels, not {n} of {width} x {height}: '
+                'build one by action-recognition export tensorrt --input-size'
+            )
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            pixels = torch.from_numpy(images).pin_memory().to(self._device, non_blocking=True)
+            maps = {
+                name: torch.empty(
+                    n, channels, height // STRIDE, width // STRIDE, device=self._device
+                )
+                for name, channels in OUTPUTS.items()
+            }
+            self._context.set_input_shape(INPUT, tuple(pixels.shape))
+            for name, tensor in {INPUT: pixels, **maps}.items():
+                self._context.set_tensor_address(name, tensor.data_ptr())
+            if not self._context.execute_async_v3(self._stream.cuda_stream):
+                raise RuntimeError('TensorRT failed')
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._stream)
+        for tensor in maps.values():
+            tensor.record_stream(current)
+        return StageOutput(**maps)
+
+    def close(self) -> None:
+        """Give back the memory of the device; the runtime cannot be used after."""
+        del self._context, self._engine, self._runtime
+        torch.cuda.empty_cache()
+
+
+def _tensorrt() -> Any:
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise UserError(
+            'TensorRT is not installed: it comes with the JetPack of a Jetson, elsewhere '
+            'pip install tensorrt'
+        ) from error
+    return tensorrt
+
+
+def _header(trt: Any, network: PoseNetwork, device: torch.device) -> dict[str, Any]:
+    """What an engine must have been built from and for."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return {
+        'format': FORMAT,
+        'weights': digest.hexdigest(),
+        'tensorrt': trt.__version__,
+        'gpu': torch.cuda.get_device_name(device),
+    }

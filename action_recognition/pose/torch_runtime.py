@@ -1,0 +1,83 @@
+"""The pose network in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from action_recognition.pose.by_shape import ByShape, Shape
+from action_recognition.pose.deployed import Deployed, Images
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+
+
+class TorchRuntime:
+    """PyTorch: float32 on the CPU; float16 and a CUDA graph for each frequent shape on a GPU.
+
+    Args:
+        graphs: whether CUDA graphs are used.
+    """
+
+    def __init__(self, network: PoseNetwork, device: torch.device, graphs: bool = True) -> None:
+        half = device.type == 'cuda'
+        self.name = 'torch float16' if half else 'torch float32'
+        self.device = str(device)
+        self._device = device
+        self._network = Deployed(network, half).to(device)
+        self._graphs = ByShape(self._capture) if half and graphs else None
+        self._pool: Any = None
+
+    @torch.inference_mode()
+    def __call__(self, images: Images) -> StageOutput:
+        if self._device.type == 'cpu':
+            return self._network(torch.from_numpy(images))
+        with torch.cuda.device(self._device):
+            # Few batch sizes, so that few graphs serve all: what is added is thrown away.
+            count = len(images)
+            shape = (1 << (count - 1).bit_length(), *images.shape[1:])
+            graph = self._graphs.get(shape) if self._graphs else None
+            pixels = torch.from_numpy(images).pin_memory()
+            if graph is None:
+                return self._network(pixels.to(self._device, non_blocking=True))
+            joints, limbs = graph(pixels)
+            return StageOutput(joints[:count], limbs[:count])
+
+    def _capture(self, shape: Shape) -> CudaGraph:
+        # One runs at a time and its output holds until the next, so they share their memory.
+        graph = CudaGraph(self._network, shape, self._device, self._pool)
+        self._pool = graph.pool
+        return graph
+
+    def close(self) -> None:
+        """Give back the memory of the device; the runtime cannot be used after."""
+        del self._network, self._graphs
+        if self._device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+
+class CudaGraph:
+    """A network recorded for inputs of one shape: one launch instead of one for each layer."""
+
+    def __init__(self, network: Deployed, shape: Shape, device: torch.device, pool: Any) -> None:
+        self._images = torch.zeros(shape, dtype=torch.uint8, device=device)
+        warm_up = torch.cuda.Stream(device)
+        warm_up.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(warm_up), torch.backends.cudnn.flags(benchmark=True):
+            for _ in range(3):
+                network(self._images)
+        torch.cuda.current_stream(device).wait_stream(warm_up)
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads, such as the recogniser's, may use the GPU meanwhile.
+        with (
+            torch.cuda.graph(self._graph, pool, capture_error_mode='thread_local'),
+            torch.backends.cudnn.flags(benchmark=True),
+        ):
+            self._output = network(self._images)
+        self.pool = self._graph.pool()
+
+    def __call__(self, pixels: Tensor) -> StageOutput:
+        """Maps of as many images as the graph takes, for pinned pixels of as many or fewer."""
+        self._images[: len(pixels)].copy_(pixels, non_blocking=True)
+        self._graph.replay()
+        return self._output
