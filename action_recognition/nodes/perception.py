@@ -22,6 +22,7 @@ from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
+from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
 from action_recognition.visualization.overlay import Caption, draw_people
@@ -58,6 +59,12 @@ class PerceptionNode(StageNode):
         ),
         Setting(
             'stages', ESTIMATOR.stages, 'Stages of the network to run; 0: all trained ones.', 0, 6
+        ),
+        Setting(
+            'runtime',
+            ESTIMATOR.runtime,
+            'What computes the network; auto: the fastest one that is installed and works.',
+            choices=RUNTIMES,
         ),
         Setting(
             'decoder.joint_threshold', DECODER.joint_threshold, 'Least score of a joint.', 0, 1
@@ -141,7 +148,9 @@ class PerceptionNode(StageNode):
 
     def start(self) -> None:
         decoder = DecoderConfig(**self._group('decoder', DecoderConfig, {}))
-        config = EstimatorConfig(self.value('input_size'), self.value('stages'), decoder)
+        config = EstimatorConfig(
+            self.value('input_size'), self.value('stages'), decoder, self.value('runtime')
+        )
         self._tracker = Tracker(self._tracker_config({}))
         self._last: tuple[int, Header, Poses] | None = None
         self._repeats = 0
@@ -150,11 +159,14 @@ class PerceptionNode(StageNode):
         self._estimator = estimator
         self.health.fact('model', estimator.name)
         self.health.fact('device', estimator.device)
+        self.health.fact('runtime', estimator.runtime)
         self._worker = Worker('perception', lambda item: self.attempt(partial(self._process, item)))
         self.subscribe(ActionLabelArray, 'actions', self._on_actions, result_qos())
         if self.subscribes:
             self.subscribe_images('image', self.value('image_transport'), self._worker)
-        self.get_logger().info(f'{estimator.name} runs on {estimator.device}')
+        self.get_logger().info(
+            f'{estimator.name} runs on {estimator.device} by {estimator.runtime}'
+        )
 
     def stop(self) -> None:
         if self._worker:

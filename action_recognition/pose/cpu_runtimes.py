@@ -5,6 +5,7 @@ Both use as many threads as PyTorch does (OMP_NUM_THREADS, `torch.set_num_thread
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -18,6 +19,14 @@ from action_recognition.pose.onnx_file import INPUT, to_onnx
 PRECISIONS = {'BF16': ('bf16', 'bfloat16'), 'FP16': ('f16', 'float16')}
 
 
+def import_openvino() -> Any:
+    """OpenVINO, which reports to its maker when it is imported if it finds the means to."""
+    sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 class OpenVinoRuntime:
     """OpenVINO, in half precision where the CPU has instructions for it.
 
@@ -28,9 +37,7 @@ class OpenVinoRuntime:
     device = 'cpu'
 
     def __init__(self, network: PoseNetwork) -> None:
-        import openvino
-
-        self._core: Any = openvino.Core()
+        self._core: Any = import_openvino().Core()
         able = self._core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         hint, precision = next(
             (names for key, names in PRECISIONS.items() if key in able), ('f32', 'float32')

@@ -8,8 +8,8 @@ fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
+from operator import attrgetter, getitem, sub
 from typing import Any
 
 import torch
@@ -75,8 +75,8 @@ class _Tracer(fx.Tracer):
         return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
 
-class _Writer(fx.Interpreter):
-    """Walks through a network with names of tensors in place of tensors, and writes nodes.
+class _Writer:
+    """Walks along the operators of a network, with names of tensors in place of tensors.
 
     Attributes:
         nodes: NodeProto of every operator.
@@ -84,15 +84,23 @@ class _Writer(fx.Interpreter):
     """
 
     def __init__(self, network: Deployed) -> None:
-        super().__init__(fx.GraphModule(network, _Tracer().trace(network)))
         self.nodes: list[list[bytes]] = []
         self.tensors: list[list[bytes]] = []
-        for result, name in zip(self.run(INPUT), OUTPUTS, strict=True):
+        self._network = network
+        values: dict[fx.Node, Any] = {}
+        for node in _Tracer().trace(network).nodes:
+            args = fx.node.map_arg(node.args, values.__getitem__)
+            values[node] = getattr(self, f'_{node.op}')(node.target, *args)
+
+    def _placeholder(self, target: str) -> str:
+        return INPUT
+
+    def _output(self, target: str, outputs: Sequence[str]) -> None:
+        for result, name in zip(outputs, OUTPUTS, strict=True):
             self._node('Identity', [result], {}, name)
 
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> str:
-        module = self.fetch_attr(target)
-        (x,) = args
+    def _call_module(self, target: str, x: str) -> str:
+        module = self._network.get_submodule(target)
         if isinstance(module, nn.Identity):
             return x
         if isinstance(module, nn.ReLU):
@@ -115,25 +123,24 @@ class _Writer(fx.Interpreter):
             return self._node('MaxPool', [x], {key: [side] * 2 for key, side in sides.items()})
         raise NotImplementedError(f'ONNX: {module}')
 
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+    def _call_function(self, target: Any, *args: Any) -> Any:
         if target is torch.cat:
             return self._node('Concat', args[0], {'axis': args[1]})
-        if target is operator.sub:
+        if target is sub:
             return self._node('Sub', args)
-        if target in (operator.getitem, StageOutput):
+        if target in (getitem, StageOutput):
             return target(*args)
         raise NotImplementedError(f'ONNX: {target}')
 
-    def call_method(self, target: Any, args: Any, kwargs: Any) -> str:
-        x, *rest = args
+    def _call_method(self, target: str, x: str, *args: int) -> str:
         if target in ('float', 'half'):
             return self._node('Cast', [x], {'to': FLOAT if target == 'float' else HALF})
         if target == 'permute':
-            return self._node('Transpose', [x], {'perm': rest})
+            return self._node('Transpose', [x], {'perm': args})
         raise NotImplementedError(f'ONNX: {target}')
 
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> str:
-        return self._constant(self.fetch_attr(target))
+    def _get_attr(self, target: str) -> str:
+        return self._constant(attrgetter(target)(self._network))
 
     def _constant(self, tensor: Tensor) -> str:
         name = f'constant_{len(self.tensors)}'

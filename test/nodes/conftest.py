@@ -108,6 +108,7 @@ class FakeEstimator:
 
     name = 'fake'
     device = 'cpu'
+    runtime = 'oracle float32'
 
     def __init__(self) -> None:
         self.closed = False

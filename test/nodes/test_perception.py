@@ -209,12 +209,16 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
             'model': 'other',
             'device': 'cpu',
             'input_size': 128,
+            'runtime': 'torch',
             'decoder.max_people': 3,
             'tracker.max_lost': 2.5,
         },
     )
     ((model, device, config),) = calls
     assert (model, device, config.input_size, config.decoder.max_people) == ('other', 'cpu', 128, 3)
+    assert config.runtime == 'torch'
+    facts = {item.key: item.value for item in node.health.report('', '').values}
+    assert (facts['device'], facts['runtime']) == ('cpu', 'oracle float32')
     assert node._tracker.config.max_lost == 2.5
     (result,) = node.set_parameters([Parameter('tracker.confirmations', value=7)])
     assert result.successful
