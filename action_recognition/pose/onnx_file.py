@@ -8,6 +8,7 @@ fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from operator import attrgetter, getitem, sub
 from typing import Any
@@ -19,7 +20,8 @@ from action_recognition import __version__
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.deployed import Deployed
 from action_recognition.pose.heads import LIMB_CHANNELS, StageOutput
-from action_recognition.skeleton import NUM_JOINTS
+from action_recognition.skeleton import JOINT_NAMES, LIMBS, NUM_JOINTS
+from action_recognition.weights import Header
 
 #: The oldest set in which all our operators have their present form; TensorRT 8, ONNX Runtime 1.6
 #: and OpenVINO 2021 read it.
@@ -66,6 +68,20 @@ def to_onnx(
         *(_message(14, [_text(1, key), _text(2, value)]) for key, value in metadata.items()),
     ]
     return b''.join(model)
+
+
+def describe(header: Header) -> dict[str, str]:
+    """What an exported model says of itself, for those who have nothing but the file."""
+    return {
+        'name': header.name,
+        'licence': header.licence,
+        'joints': json.dumps(JOINT_NAMES),
+        'limbs': json.dumps([[JOINT_NAMES[a], JOINT_NAMES[b]] for a, b in LIMBS]),
+        'stride': str(STRIDE),
+        'input': 'uint8 BGR (n, height, width, 3), sides multiples of the stride',
+        'outputs': 'joints: confidence maps; limbs: unit vectors x, y of each limb; cell (row, '
+        'column) has its centre at pixel (stride * column + (stride - 1) / 2, the same of row)',
+    }
 
 
 class _Tracer(fx.Tracer):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.pose.deployed import Deployed, Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
@@ -29,17 +30,22 @@ def engine_path(weights: Path) -> Path:
     return weights.with_suffix('.engine')
 
 
-def build_engine(network: PoseNetwork, size: tuple[int, int], device: torch.device) -> bytes:
+def build_engine(network: PoseNetwork, size: tuple[int, int], device: str) -> bytes:
     """An engine file in float16; this takes minutes.
 
     Args:
         size: (h, w) of images for which the engine is tuned; it takes up to twice that.
+        device: the GPU, as for `resolve_device`.
 
     Raises:
-        UserError: TensorRT is not installed, or it refuses the network or the GPU.
+        UserError: TensorRT is not installed, there is no such GPU, or TensorRT refuses the
+            network.
     """
     trt = _tensorrt()
-    header = _header(trt, network, device) | {'size': size}
+    place = resolve_device(device)
+    if place.type != 'cuda':
+        raise UserError(f'TensorRT needs a GPU, and device {device!r} is none')
+    header = _header(trt, network, place) | {'size': size}
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     flags = trt.NetworkDefinitionCreationFlag
@@ -59,7 +65,7 @@ def build_engine(network: PoseNetwork, size: tuple[int, int], device: torch.devi
         INPUT, (1, LEAST_SIDE, LEAST_SIDE, 3), (1, *size, 3), (MOST_IMAGES, *longest, 3)
     )
     config.add_optimization_profile(profile)
-    with torch.cuda.device(device):
+    with torch.cuda.device(place):
         plan = builder.build_serialized_network(definition, config)
     if plan is None:
         raise UserError('TensorRT could not build the engine: its reasons stand above')
