@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from action_recognition.benchmarking.peer import Step
 from action_recognition.skeleton import FloatArray, Poses
+
+K = TypeVar('K', bound=Hashable)
+T = TypeVar('T')
 
 #: Place of the 14 joints of somebody who stands, in torso sizes from the neck, y down.
 STANDING = (
@@ -53,27 +56,34 @@ def walkers(people: int, frames: int) -> list[Poses]:
 
 
 def milliseconds(steps: Mapping[str, Step], people: int, rounds: int) -> dict[str, FloatArray]:
-    """Time of each frame of each stream.
-
-    The streams take turns of `TURN` frames, `rounds` turns each.
+    """Time of each frame of each stream of made-up people (`walkers`), as `in_turns`.
 
     Args:
         steps: streams that start anew.
+    """
+    return in_turns(steps, walkers(people, WARM_UP + TURN * rounds), WARM_UP)
+
+
+def in_turns(
+    steps: Mapping[K, Callable[[T], Any]], inputs: Sequence[T], warm_up: int
+) -> dict[K, FloatArray]:
+    """Time of each step on each input; all steps get the same inputs, in turns of `TURN`.
+
+    Args:
+        inputs: the first `warm_up` of them are given to every step before the clock runs.
 
     Returns:
-        (TURN * rounds,) milliseconds per stream.
+        (len(inputs) - warm_up,) milliseconds per step.
     """
-    frames = walkers(people, WARM_UP + TURN * rounds)
     for step in steps.values():
-        for poses in frames[:WARM_UP]:
-            step(poses)
-    spent: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds):
-        begin = WARM_UP + turn * TURN
+        for item in inputs[:warm_up]:
+            step(item)
+    spent: dict[K, list[float]] = {name: [] for name in steps}
+    for begin in range(warm_up, len(inputs), TURN):
         for name, step in steps.items():
-            for poses in frames[begin : begin + TURN]:
+            for item in inputs[begin : begin + TURN]:
                 start = time.perf_counter()
-                step(poses)
+                step(item)
                 spent[name].append(1e3 * (time.perf_counter() - start))
     return {name: np.array(times) for name, times in spent.items()}
 

@@ -35,6 +35,58 @@ SPEED_COLUMNS = {
     'fps': '{fps:.0f}',
     'ratio': '{ratio:.2f}',
 }
+#: The tables of `benchmark pose`: heading, and columns; those without rows are left out.
+POSE_TABLES = {
+    'rows': (
+        'On the same frames of 640x480; ratio: time over that of ours',
+        {
+            'what': '{what}',
+            'network ms': '{network_ms:.2f}',
+            'ms median': '{ms_median:.2f}',
+            'ms p95': '{ms_p95:.2f}',
+            'fps': '{fps:.0f}',
+            'ratio': '{ratio:.2f}',
+            'PCK@0.2': '{pck:.3f}',
+        },
+    ),
+    'stages': (
+        'The network alone, by the number of its stages',
+        {
+            'stages': '{stages}',
+            'runtime': '{runtime}',
+            'ms median': '{ms_median:.2f}',
+            'ms p95': '{ms_p95:.2f}',
+            'PCK@0.2': '{pck:.3f}',
+        },
+    ),
+    'people': (
+        'By the number of people, on made-up maps; ratio: time over that of one person',
+        {
+            'what': '{what}',
+            'people': '{people}',
+            'ms median': '{ms_median:.2f}',
+            'ms p95': '{ms_p95:.2f}',
+            'ratio': '{ratio:.2f}',
+        },
+    ),
+    'gpu': (
+        'The network on the GPU, with its transfers; share: of what the chip could do at best',
+        {
+            'GPU': '{gpu}',
+            'batch': '{batch}',
+            'CUDA graph': '{graph}',
+            'ms median': '{ms_median:.3f}',
+            'ms p95': '{ms_p95:.3f}',
+            'fps': '{fps:.0f}',
+            'TFLOP/s': '{tflops:.2f}',
+            'share': '{share:.3f}',
+        },
+    ),
+    'bounds': (
+        'ESTIMATED, not measured: what no program can beat, by published peak and bandwidth',
+        {'chip': '{chip}', 'GFLOP': '{gflop:.2f}', 'at least ms': '{bound_ms:.2f}'},
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +135,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recognizer.add_argument(
         '--people', type=_numbers, default=[1, 10], metavar='N,...', help='default: 1,10'
     )
-    for task in (peers, recognizer):
-        task.add_argument('--threads', type=int, default=1, metavar='N', help='default: 1')
+
+    pose = tasks.add_parser('pose', help='time and accuracy of the pose network beside others')
+    pose.add_argument('--model', default='pose', help='name or path of the weights')
+    pose.add_argument('--device', default='auto', help='auto, cpu or cuda')
+    pose.add_argument(
+        '--input-size', type=int, default=224, metavar='PX', help='as the perception node (224)'
+    )
+    pose.add_argument(
+        '--data', type=Path, metavar='DIR', help='folder that holds lspet: also measure PCK'
+    )
+    pose.add_argument('--limit', type=int, default=300, metavar='N', help='images of lspet (300)')
+    pose.add_argument(
+        '--movenet',
+        type=Path,
+        action='append',
+        default=[],
+        metavar='FILE.onnx',
+        help='MoveNet Lightning or Thunder; give it again for the other',
+    )
+    pose.add_argument(
+        '--mediapipe-python', type=Path, metavar='FILE', help='a Python that has mediapipe'
+    )
+    pose.add_argument(
+        '--mediapipe-model',
+        type=Path,
+        metavar='FILE.task',
+        help='its pose landmarker (default: that inside older releases)',
+    )
+    for task in (peers, recognizer, pose):
+        threads = 2 if task is pose else 1
+        task.add_argument(
+            '--threads', type=int, default=threads, metavar='N', help=f'default: {threads}'
+        )
         task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
 
 
@@ -96,17 +179,45 @@ def _numbers(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> None:
-    for name in ('seeds', 'threads'):
+    for name in ('seeds', 'threads', 'limit'):
         if getattr(args, name, 1) < 1:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
     # NumPy reads this when it is imported; PyTorch is told by call.
     os.environ['OPENBLAS_NUM_THREADS'] = str(args.threads)
-    figures, columns = _peers(args) if args.task == 'peers' else _recognizer(args)
-    from action_recognition.benchmarking.results import markdown
+    if args.task == 'pose':
+        figures = _pose(args)
+    else:
+        figures, columns = _peers(args) if args.task == 'peers' else _recognizer(args)
+        from action_recognition.benchmarking.results import markdown
 
-    print(markdown(figures['rows'], columns))
+        print(markdown(figures['rows'], columns))
     if args.json:
         write_json(args.json, figures)
+
+
+def _pose(args: argparse.Namespace) -> dict[str, Any]:
+    if args.mediapipe_model and not args.mediapipe_python:
+        raise UserError('--mediapipe-model needs --mediapipe-python')
+    from action_recognition.benchmarking import pose
+    from action_recognition.benchmarking.results import markdown
+
+    mediapipe = args.mediapipe_python and (args.mediapipe_python, args.mediapipe_model)
+    figures = pose.run(
+        args.model,
+        args.device,
+        args.threads,
+        args.input_size,
+        args.data,
+        args.limit,
+        args.movenet,
+        mediapipe,
+    )
+    for name, (heading, columns) in POSE_TABLES.items():
+        if figures[name]:
+            print(f'{heading}:\n\n{markdown(figures[name], columns)}\n')
+    if not figures['gpu']:
+        print('No GPU was measured: the device is the CPU.')
+    return figures
 
 
 def _recognizer(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:

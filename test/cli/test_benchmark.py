@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from action_recognition.benchmarking import compare, recognizer
+from action_recognition.benchmarking import compare, pose, recognizer
 from action_recognition.cli import main
 
 PEERS = ['benchmark', 'peers', '--set', 'jhmdb14', '--seeds', '1']
@@ -126,6 +127,41 @@ def test_recognizer_prints_a_row_for_each_stream(tmp_path, monkeypatch, capsys):
         'device',
         'threads',
     }
+
+
+FIGURES = {
+    'rows': [
+        {'what': 'openvino bfloat16', 'network_ms': 5, 'ms_median': 6, 'ms_p95': 7, 'fps': 166.7}
+        | {'ratio': 1.0, 'pck': 0.5},
+        {'what': 'lightning', 'ms_median': 9, 'ms_p95': 9, 'fps': 111, 'ratio': 1.5, 'pck': None},
+    ],
+    'stages': [{'stages': 1, 'runtime': 'r', 'ms_median': 4, 'ms_p95': 5, 'pck': None}],
+    'people': [{'what': 'decode', 'people': 5, 'ms_median': 1, 'ms_p95': 2, 'ratio': 1.1}],
+    'gpu': [],
+    'bounds': [{'chip': 'Orin', 'gflop': 3.3, 'bound_ms': 0.4}],
+}
+
+
+def test_pose_prints_its_tables(tmp_path, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(pose, 'run', lambda *args: calls.append(args) or FIGURES)
+    path = tmp_path / 'f.json'
+    peers = ['--movenet', 'a.onnx', '--movenet', 'b.onnx', '--mediapipe-python', 'python']
+    assert main(['benchmark', 'pose', *peers, '--json', str(path)]) == 0
+    movenet, mediapipe = [Path('a.onnx'), Path('b.onnx')], (Path('python'), None)
+    assert calls == [('pose', 'auto', 2, 224, None, 300, movenet, mediapipe)]
+    lines = capsys.readouterr().out.splitlines()
+    assert '| openvino bfloat16 | 5.00 | 6.00 | 7.00 | 167 | 1.00 | 0.500 |' in lines
+    assert '| lightning | - | 9.00 | 9.00 | 111 | 1.50 | - |' in lines
+    assert '| decode | 5 | 1.00 | 2.00 | 1.10 |' in lines
+    assert '| Orin | 3.30 | 0.40 |' in lines
+    assert lines[-1] == 'No GPU was measured: the device is the CPU.'
+    assert json.loads(path.read_text())['rows'] == FIGURES['rows']
+
+
+def test_model_of_mediapipe_without_its_python_is_an_error(capsys):
+    assert main(['benchmark', 'pose', '--mediapipe-model', 'x.task']) == 1
+    assert 'needs --mediapipe-python' in capsys.readouterr().err
 
 
 def test_weights_that_do_not_exist_are_one_line(capsys):
