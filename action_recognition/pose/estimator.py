@@ -16,7 +16,7 @@ from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.by_shape import PREPARE_AFTER
 from action_recognition.pose.calibration import ScoreCalibration
-from action_recognition.pose.decode import DecoderConfig, decode
+from action_recognition.pose.decode import DecoderConfig, People, decode
 from action_recognition.pose.deployed import Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.runtimes import Runtime, create_runtime
@@ -44,6 +44,12 @@ class PoseEstimator(Protocol):
 
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities."""
+
+    def people(self, images: Images) -> list[People]:
+        """The people in each of (n, h, w, 3) uint8 BGR images as they are, h and w multiples of 8.
+
+        Joints are in pixels of the image they are in.
+        """
 
     def close(self) -> None:
         """Give back the memory of the device; the estimator cannot be used after."""
@@ -160,6 +166,14 @@ class NetworkEstimator:
             raise RuntimeError('the estimator is closed')
         return self._runtime(images)
 
+    def people(self, images: Images) -> list[People]:
+        """The people in each of (n, h, w, 3) uint8 BGR images as they are, h and w multiples of 8.
+
+        Joints are in pixels of the image they are in.
+        """
+        found = decode(self.maps(images), self.config.decoder)
+        return [People(xy, self.calibration(score)) for xy, score in found]
+
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities.
 
@@ -170,10 +184,9 @@ class NetworkEstimator:
             raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
         height, width = image.shape[:2]
         fitted, scale = fit(image, self.config.input_size)
-        ((xy, score),) = decode(self.maps(fitted[None]), self.config.decoder)
+        ((xy, score),) = self.people(fitted[None])
         # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
         xy = (xy + 0.5) / scale - 0.5
-        score = self.calibration(score)
         return Poses(xy, score, stamp=stamp, image_size=(width, height))
 
     def close(self) -> None:
@@ -205,8 +218,11 @@ def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.u
     height, width = image.shape[:2]
     scale = input_size / float(np.sqrt(height * width))
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, size, interpolation=interpolation)
+    # Halving averages 2x2 pixels, which OpenCV does some ten times as fast as other averages.
+    while 2 * size[0] <= image.shape[1] and 2 * size[1] <= image.shape[0]:
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     right, below = -size[0] % STRIDE, -size[1] % STRIDE
     padded = cv2.copyMakeBorder(
         resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
