@@ -71,6 +71,27 @@ class Tracker:
         """Forget everybody; the next image counts as the first of a stream."""
         self._tracks: list[_Track] = []
         self._stamp: int | None = None
+        self._image_size = (0, 0)
+
+    def predict(self, stamp: int) -> Poses:
+        """Where the people of all live tracks should be at a stamp, which changes nothing.
+
+        Newcomers that are not reported yet have id -1. Each joint has the score with which it was
+        last seen. Before the stamp of the last image nobody is known.
+        """
+        if self._stamp is None or stamp < self._stamp:
+            return Poses.empty(stamp, self._image_size)
+        tracks = self._alive(stamp)
+        if not tracks:
+            return Poses.empty(stamp, self._image_size)
+        known = np.stack([track.known(self.config.max_lost) for track in tracks])
+        return Poses(
+            np.stack([track.predict((stamp - track.stamp) * 1e-9) for track in tracks]),
+            np.where(known, np.stack([track.score for track in tracks]), 0),
+            np.array([track.id for track in tracks]),
+            stamp,
+            self._image_size,
+        )
 
     def update(self, poses: Poses) -> Poses:
         """The confirmed people among these, ordered by id.
@@ -87,8 +108,8 @@ class Tracker:
         if self._stamp is not None and poses.stamp < self._stamp:
             self.reset()
         first, self._stamp = self._stamp is None, poses.stamp
-        limit = self.config.max_lost * 1e9
-        self._tracks = [t for t in self._tracks if poses.stamp - t.stamp <= limit]
+        self._image_size = poses.image_size
+        self._tracks = self._alive(poses.stamp)
         confirmed = [t for t in self._tracks if t.id > 0]
         newcomers = [t for t in self._tracks if t.id < 0]
 
@@ -99,7 +120,8 @@ class Tracker:
         missed, high = self._associate(newcomers, high, poses, matched)
         self._tracks = [t for t in self._tracks if t not in missed]
         for i in high:
-            matched[i] = _Track(poses.xy[i].copy(), np.full(len(poses.xy[i]), poses.stamp))
+            stamps = np.full(len(poses.xy[i]), poses.stamp)
+            matched[i] = _Track(poses.xy[i].copy(), poses.score[i].copy(), stamps)
             self._tracks.append(matched[i])
         for track in matched.values():
             if track.id < 0 and (first or track.hits >= self.config.confirmations):
@@ -108,6 +130,11 @@ class Tracker:
 
         rows = sorted((i for i in matched if matched[i].id > 0), key=lambda i: matched[i].id)
         return poses[np.array(rows, int)].with_ids([matched[i].id for i in rows])
+
+    def _alive(self, stamp: int) -> list[_Track]:
+        """The tracks that have not ended by this stamp."""
+        limit = self.config.max_lost * 1e9
+        return [track for track in self._tracks if stamp - track.stamp <= limit]
 
     def _candidates(self, poses: Poses) -> tuple[list[int], list[int]]:
         """Rows of sure and of doubtful people, without second poses of the same person."""
@@ -141,7 +168,7 @@ class Tracker:
         alike[alike < self.config.match_similarity] = 0
         pairs = [(t, r) for t, r in zip(*linear_sum_assignment(-alike), strict=True) if alike[t, r]]
         for t, r in pairs:
-            tracks[t].move(poses.xy[rows[r]], poses.stamp)
+            tracks[t].move(poses.xy[rows[r]], poses.score[rows[r]], poses.stamp)
             matched[rows[r]] = tracks[t]
         taken_tracks, taken_rows = {t for t, _ in pairs}, {r for _, r in pairs}
         return (
@@ -152,12 +179,13 @@ class Tracker:
 
 @dataclass(eq=False)
 class _Track:
-    """One person: where each joint was last seen, and how the whole body moves.
+    """One person: where and how surely each joint was last seen, and how the whole body moves.
 
     Joints out of sight travel with the body, so that a person seen in part still fits.
     """
 
     xy: FloatArray
+    score: FloatArray
     joint_stamp: npt.NDArray[np.int64]
     velocity: FloatArray = field(default_factory=lambda: np.zeros(2, np.float32))
     hits: int = 1
@@ -177,7 +205,7 @@ class _Track:
         """(14, 2) joints this long after the person was last seen."""
         return self.xy + self.velocity * np.float32(seconds)
 
-    def move(self, xy: FloatArray, stamp: int) -> None:
+    def move(self, xy: FloatArray, score: FloatArray, stamp: int) -> None:
         """Take over the joints seen now. The body moves by the median over joints."""
         seconds = (stamp - self.stamp) * 1e-9
         both = np.isfinite(xy[:, 0]) & np.isfinite(self.xy[:, 0])
@@ -187,5 +215,6 @@ class _Track:
             self.velocity = self.velocity + np.float32(gain) * (step / seconds - self.velocity)
         seen = np.isfinite(xy[:, 0])
         self.xy = np.where(seen[:, None], xy, self.xy + step).astype(np.float32)
+        self.score = np.where(seen, score, self.score)
         self.joint_stamp = np.where(seen, stamp, self.joint_stamp)
         self.hits += 1

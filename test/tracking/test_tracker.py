@@ -190,6 +190,47 @@ def test_ids_are_never_reused() -> None:
     assert given == [1, 2, 3, 4, 5]
 
 
+def test_prediction_moves_everybody_on_and_changes_nothing() -> None:
+    tracker, twin = (Tracker(TrackerConfig(confirmations=3)) for _ in range(2))
+    for i in range(20):  # one walks by 120 px/s; the other appears in the last image
+        people = [(100 + 4 * i, 100)] + [(400, 100)] * (i == 19)
+        for t in (tracker, twin):
+            t.update(frame(i / 30, *people))
+    there = tracker.predict(round(SECOND * 20 / 30))
+    assert ids(there) == [1, -1]
+    assert (there.stamp, there.image_size) == (round(SECOND * 20 / 30), (640, 480))
+    np.testing.assert_allclose(there.xy[0], STANDING + np.array([180, 100]), atol=1)
+    np.testing.assert_allclose(there.xy[1], STANDING + np.array([400, 100]))
+    np.testing.assert_allclose(there.score, 0.8)
+    for i in range(20, 23):
+        now = frame(i / 30, (100 + 4 * i, 100), (400, 100))
+        assert ids(tracker.update(now)) == ids(twin.update(now))
+
+
+def test_prediction_knows_who_is_out_of_sight_until_their_track_ends() -> None:
+    tracker = Tracker(TrackerConfig(max_lost=0.5))
+    assert len(tracker.predict(0)) == 0
+    tracker.update(frame(1, (100, 100)))
+    tracker.update(frame(1.3))
+    assert ids(tracker.predict(round(1.5 * SECOND))) == [1]
+    assert ids(tracker.predict(round(1.6 * SECOND))) == []
+    assert ids(tracker.predict(round(1.4 * SECOND))) == [1]  # as nothing was changed
+    assert ids(tracker.predict(round(1.2 * SECOND))) == []  # the clock has jumped back
+    tracker.reset()
+    assert ids(tracker.predict(round(1.4 * SECOND))) == []
+
+
+def test_prediction_forgets_joints_that_were_not_seen_for_long() -> None:
+    tracker = Tracker(TrackerConfig(max_lost=0.5))
+    whole = frame(0, (100, 100))
+    tracker.update(whole)
+    half = np.where(np.arange(NUM_JOINTS)[None] < 8, whole.score, 0)
+    for seconds, seen in ((0.3, 14), (0.4, 14), (0.6, 8)):
+        stamp = round(seconds * SECOND)
+        tracker.update(Poses(whole.xy, half, stamp=stamp))
+        assert tracker.predict(stamp).seen.sum() == seen
+
+
 def test_empty_images() -> None:
     tracker = Tracker()
     for i in range(3):

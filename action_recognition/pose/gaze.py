@@ -1,0 +1,223 @@
+"""Where to look: at the whole image, or at the people who are known and now and then at the rest.
+
+The network knows people of a certain size in its input. In a whole frame people have whatever size
+they have; a crop round somebody brings them to that size, and costs a fraction of the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from action_recognition.errors import UserError
+from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.decode import People
+from action_recognition.pose.estimator import PoseEstimator
+from action_recognition.pose.regions import cut, regions_round, to_image
+from action_recognition.skeleton import IntArray, Poses
+from action_recognition.tracking.similarity import oks
+from action_recognition.tracking.tracker import MAX_SPREAD
+
+#: Values of the parameter `look.mode`.
+MODES = ('full', 'crops')
+
+#: Least OKS between the person found in a crop and the one expected there, who may have moved.
+EXPECTED = 0.15
+#: OKS above which people found by two looks at one image are the same person: looks at different
+#: scales agree less than two poses from the same maps.
+SAME_PERSON = 0.4
+
+
+@dataclass(frozen=True)
+class LookConfig:
+    """Where the network looks.
+
+    Attributes:
+        mode: 'full', the whole image every time; 'crops', a crop round everybody who is known.
+        full_every: with crops, the whole image is seen at least in every n-th image, for
+            newcomers.
+        crop_size: side of a crop in pixels of the network's input, a multiple of 8.
+        margin: room round a person in a crop, on every side, in parts of the person's longer side.
+        max_crops: most crops of one image; while there are more people, the whole image is seen
+            every time.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    mode: str = 'crops'
+    full_every: int = 10
+    crop_size: int = 128
+    margin: float = 0.25
+    max_crops: int = 8
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UserError(f'look.mode must be one of {", ".join(MODES)}, not {self.mode!r}')
+        if self.crop_size < 4 * STRIDE or self.crop_size % STRIDE:
+            raise UserError(
+                f'look.crop_size must be a multiple of {STRIDE} from {4 * STRIDE} on, '
+                f'not {self.crop_size}'
+            )
+        if self.full_every < 1 or self.max_crops < 1:
+            raise UserError('look.full_every and look.max_crops must be at least 1')
+        if not 0 <= self.margin <= 2:
+            raise UserError(f'look.margin must lie in [0, 2], not {self.margin}')
+
+
+class Glance(NamedTuple):
+    """What was looked at in one image.
+
+    Attributes:
+        full: whether the whole image was.
+        regions: (n, 3) left, top and side of each crop, in pixels of the image.
+    """
+
+    full: bool
+    regions: IntArray
+
+
+class Gaze:
+    """Finds the people of successive images, by looking where they are expected.
+
+    Which images are seen whole follows from the images, their stamps and the people handed in, and
+    from nothing else. An image stamped before the last one, or of another size, begins anew.
+
+    Attributes:
+        config: may be changed between images.
+        last: what was looked at in the last image.
+    """
+
+    def __init__(self, estimator: PoseEstimator, config: LookConfig | None = None) -> None:
+        self.estimator = estimator
+        self.config = config or LookConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was seen; the next image is looked at whole."""
+        self.last = Glance(False, np.empty((0, 3), np.int64))
+        self._stamp: int | None = None
+        self._size = (0, 0)
+        self._images_since_full = 0
+        self._lost: set[int] = set()
+        self._search = True
+
+    def look(self, image: npt.NDArray[np.uint8], stamp: int, known: Poses) -> Poses:
+        """The people in an image, without identities.
+
+        With crops, the person found in a crop is the one most like the person expected there. The
+        whole image is seen too if nobody is known, if it was not seen in the last `full_every` - 1
+        images, if a tracked person was not found in the last image but in the one before, and
+        while there are more people than crops.
+
+        Args:
+            image: (h, w, 3) uint8 BGR.
+            stamp: of the image, ns.
+            known: where people are expected, as `Tracker.predict` says for this stamp. People
+                of an image of another size are disregarded.
+
+        Raises:
+            ValueError: the image has another shape or type, or no pixels.
+        """
+        size = (image.shape[1], image.shape[0])
+        if self._stamp is not None and (stamp < self._stamp or size != self._size):
+            self.reset()
+        self._stamp, self._size = stamp, size
+        if self.config.mode == 'full':
+            self.last = Glance(True, np.empty((0, 3), np.int64))
+            return self.estimator.estimate(image, stamp)
+        if known.image_size != size:
+            known = Poses.empty(stamp, size)
+        known, regions, more = self._choose(known)
+        self._images_since_full += 1
+        full = (
+            self._search or more or not len(known)
+            or self._images_since_full >= self.config.full_every
+        )  # fmt: skip
+        found = self._crops(image, known, regions)
+        self._note_lost(known, found)
+        people = [person for person in found if person is not None]
+        if full:
+            self._images_since_full = 0
+            people += _strangers(self.estimator.estimate(image, stamp), people)
+        self.last = Glance(full, regions)
+        if not people:
+            return Poses.empty(stamp, size)
+        xy, score = (np.stack(part) for part in zip(*people, strict=True))
+        return Poses(xy, score, stamp=stamp, image_size=size)
+
+    def _choose(self, known: Poses) -> tuple[Poses, IntArray, bool]:
+        """Who gets a crop, their regions, and whether there are more people than that.
+
+        Tracked people come before newcomers, then the large and certain ones.
+        """
+        regions = regions_round(known, self.config.margin)
+        order = np.lexsort((-known.person_score * regions[:, 2], known.track_id < 0))
+        rows = order[regions[order, 2] > 0]
+        chosen = rows[: self.config.max_crops]
+        return known[chosen], regions[chosen], len(rows) > len(chosen)
+
+    def _crops(
+        self, image: npt.NDArray[np.uint8], known: Poses, regions: IntArray
+    ) -> list[People | None]:
+        """The person expected in each region, None where they are not to be found.
+
+        Nobody is found twice: where two regions show one person, it is the one expected nearer.
+        """
+        answers: list[People | None] = [None] * len(known)
+        if not len(known):
+            return answers
+        size = self.config.crop_size
+        found = self.estimator.people(cut(image, regions, size))
+        seen = [
+            _inside(People(to_image(people.xy, region, size), people.score), known.image_size)
+            for people, region in zip(found, regions, strict=True)
+        ]
+        pairs = []
+        for row, people in enumerate(seen):
+            expected = known[row]
+            alike = oks(expected.xy, expected.score, people.xy, people.score, spread=MAX_SPREAD)[0]
+            pairs += [(-value, row, i) for i, value in enumerate(alike) if value >= EXPECTED]
+        for _, row, i in sorted(pairs):
+            person = People(seen[row].xy[i], seen[row].score[i])
+            if answers[row] is None and not _is_among(person, answers):
+                answers[row] = person
+        return answers
+
+    def _note_lost(self, known: Poses, found: list[People | None]) -> None:
+        """A tracked person out of sight is searched for in the whole of the next image, once."""
+        missed = {
+            track_id
+            for track_id, person in zip(known.track_id.tolist(), found, strict=True)
+            if person is None and track_id >= 0
+        }
+        self._search = not missed <= self._lost
+        self._lost = missed
+
+
+def _inside(people: People, size: tuple[int, int]) -> People:
+    """Without the joints that were made up beyond the border of the image."""
+    with np.errstate(invalid='ignore'):
+        beyond = (people.xy < -0.5) | (people.xy > np.array(size) - 0.5)
+    outside = np.any(beyond, -1)
+    return People(
+        np.where(outside[..., None], np.float32(np.nan), people.xy),
+        np.where(outside, np.float32(0), people.score),
+    )
+
+
+def _is_among(person: People, others: list[People | None]) -> bool:
+    there = [other for other in others if other is not None]
+    if not there:
+        return False
+    xy, score = (np.stack(part) for part in zip(*there, strict=True))
+    return bool((oks(person.xy[None], person.score[None], xy, score) > SAME_PERSON).any())
+
+
+def _strangers(found: Poses, people: list[People]) -> list[People]:
+    """Those found in the whole image who are not among the people found in crops."""
+    everybody = [People(xy, score) for xy, score in zip(found.xy, found.score, strict=True)]
+    return [person for person in everybody if not _is_among(person, list(people))]
