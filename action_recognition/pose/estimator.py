@@ -218,13 +218,18 @@ def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.u
     height, width = image.shape[:2]
     scale = input_size / float(np.sqrt(height * width))
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    # Halving averages 2x2 pixels, which OpenCV does some ten times as fast as other averages.
-    while 2 * size[0] <= image.shape[1] and 2 * size[1] <= image.shape[0]:
-        half = image.shape[1] // 2, image.shape[0] // 2
-        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    resized = resize(image, size)
     right, below = -size[0] % STRIDE, -size[1] % STRIDE
     padded = cv2.copyMakeBorder(
         resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
     )
     return padded, scale
+
+
+def resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Scale an image to a size (width, height), without aliasing where it shrinks."""
+    # Halving averages 2x2 pixels, which OpenCV does some ten times as fast as other averages.
+    while 2 * size[0] <= image.shape[1] and 2 * size[1] <= image.shape[0]:
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)

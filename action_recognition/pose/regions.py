@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from action_recognition.pose.estimator import PADDING
+from action_recognition.pose.estimator import PADDING, resize
 from action_recognition.skeleton import FloatArray, IntArray, Poses, torso_size
 
 #: A body is taken to be at least this many torsos long, so that the legs of somebody of whom only
@@ -60,8 +60,7 @@ def cut(image: npt.NDArray[np.uint8], regions: npt.ArrayLike, size: int) -> npt.
             part = cv2.copyMakeBorder(
                 part, above, below, left, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
             )
-        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        cv2.resize(part, (size, size), dst=crop, interpolation=interpolation)
+        crop[:] = resize(part, (size, size))
     return crops
 
 
