@@ -15,7 +15,7 @@ HELP = 'Score a model on a data set.'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
     pose = tasks.add_parser('pose', help='PCK@0.2 of a pose estimator')
-    pose.add_argument('--set', required=True, choices=('lspet', 'jhmdb'))
+    pose.add_argument('--set', required=True, choices=('lspet', 'jhmdb', 'coco'))
     pose.add_argument('--model', default='pose', help='name or path of the weights')
     pose.add_argument('--device', default='auto', help='auto, cpu or cuda')
     pose.add_argument(
@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='images are scaled to about this squared in area (default: as the perception node)',
     )
     pose.add_argument('--limit', type=int, metavar='N', help='score only N images')
+    pose.add_argument(
+        '--report',
+        type=Path,
+        metavar='DIR',
+        help='write figures.json and a sheet of the best, median and worst answers here',
+    )
 
     action = tasks.add_parser('action', help='accuracy, earliness and calibration of a recogniser')
     action.add_argument(
@@ -103,7 +109,12 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
 
     config = EstimatorConfig() if args.input_size is None else EstimatorConfig(args.input_size)
     estimator = create_estimator(args.model, args.device, config)
-    return evaluate(args.set, args.data, estimator, args.limit)
+    if args.report:
+        _make_folder(args.report)
+    figures = evaluate(args.set, args.data, estimator, args.limit, args.report)
+    if args.report:
+        write_json(args.report / 'figures.json', figures)
+    return figures
 
 
 def _action(args: argparse.Namespace) -> dict[str, Any]:

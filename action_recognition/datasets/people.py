@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from action_recognition.datasets.coco import load_coco
 from action_recognition.datasets.jhmdb import load_jhmdb, person_boxes, reliable, video_path
 from action_recognition.datasets.lspet import load_lspet
 from action_recognition.errors import UserError
@@ -87,6 +88,34 @@ def jhmdb_people(
             jpeg = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
             people.append(Person(jpeg.tobytes(), xy.astype(np.float32)))
     return people
+
+
+def coco_people(root: Path) -> list[Person]:
+    """The people of COCO val2017 with enough labelled joints, each cut out of its photograph."""
+    people = []
+    for photograph in load_coco(root):
+        image = None
+        for xy, box in zip(photograph.xy, photograph.boxes, strict=True):
+            if np.isfinite(xy).all(-1).sum() < MIN_JOINTS:
+                continue
+            if image is None:
+                image = read_image(photograph.path)
+            cut, moved = _crop(image, xy, box)
+            jpeg = cv2.imencode('.jpg', cut, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+            people.append(Person(jpeg.tobytes(), moved.astype(np.float32)))
+    return people
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """(h, w, 3) uint8 BGR.
+
+    Raises:
+        UserError: the file is not an image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path} is not an image that OpenCV can read; copy it again')
+    return image.astype(np.uint8, copy=False)
 
 
 def _crop(

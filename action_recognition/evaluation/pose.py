@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 from tqdm import tqdm
 
-from action_recognition.datasets.people import Person, jhmdb_people, lspet_people
+from action_recognition.datasets.coco import load_coco
+from action_recognition.datasets.people import (
+    MIN_JOINTS,
+    Person,
+    coco_people,
+    jhmdb_people,
+    lspet_people,
+    read_image,
+)
+from action_recognition.evaluation.common import expected_calibration_error
 from action_recognition.pose.decode import find_peaks
 from action_recognition.pose.estimator import PADDING, PoseEstimator
 from action_recognition.pose.heads import normalise
 from action_recognition.pose.targets import to_pixels
 from action_recognition.skeleton import JOINT_NAMES, LIMB_JOINTS, NUM_JOINTS, FloatArray, torso_size
+from action_recognition.tracking.similarity import oks
+from action_recognition.visualization.sheet import sheet
+
+Item = TypeVar('Item')
 
 #: A joint is right within this part of the torso size (PCK@0.2).
 PCK_FRACTION = 0.2
@@ -86,16 +101,46 @@ class MapPck:
 SETS = {
     'lspet': lambda root: lspet_people(root, 'validation'),
     'jhmdb': lambda root: jhmdb_people(root, 'test', every=1, crop=True),
+    'coco': coco_people,
 }
 
 
-def best_person(xy: FloatArray) -> FloatArray:
-    """The first, most certain person of an estimate (n, 14, 2), or all NaN for nobody."""
-    return xy[0] if len(xy) else np.full((NUM_JOINTS, 2), np.nan, np.float32)
+class Answer(NamedTuple):
+    """What an estimator said of one person, beside the truth.
+
+    Attributes:
+        person: the image and its true joints.
+        xy, score: (14, 2) pixels and (14,) of the person it is surest of; NaN and 0 for a joint
+            that it does not give, and for all of them if it sees nobody.
+        right: (14,) as `correct_joints`.
+        seconds: of the whole estimate.
+    """
+
+    person: Person
+    xy: FloatArray
+    score: FloatArray
+    right: FloatArray
+    seconds: float
+
+
+def ask(estimator: PoseEstimator, person: Person) -> Answer:
+    """An estimator's answer about an image cut loosely round one person."""
+    image = person.image()
+    start = time.perf_counter()
+    poses = estimator.estimate(image)
+    seconds = time.perf_counter() - start
+    xy, score = np.full((NUM_JOINTS, 2), np.nan, np.float32), np.zeros(NUM_JOINTS, np.float32)
+    if len(poses):
+        xy, score = poses.xy[0], poses.score[0]
+    return Answer(person, xy, score, correct_joints(xy[None], person.xy[None])[0], seconds)
 
 
 def evaluate(
-    set_name: str, data: Path, estimator: PoseEstimator, limit: int | None = None
+    set_name: str,
+    data: Path,
+    estimator: PoseEstimator,
+    limit: int | None = None,
+    report: Path | None = None,
 ) -> dict[str, Any]:
     """PCK@0.2 of an estimator on images cut loosely round one person.
 
@@ -104,27 +149,23 @@ def evaluate(
 
     Args:
         set_name: one of `SETS`: the last 1000 images of LSP-extended, which we keep for
-            validation, or the reliable clips of JHMDB split-1 test.
+            validation, the reliable clips of JHMDB split-1 test, or COCO val2017.
         data: the folder of that set in its own layout, or a folder that holds it.
         limit: score only this many people, evenly spread.
+        report: an existing folder for `sheet.jpg`, the best, median and worst answers.
 
     Returns:
         pck_limb12, pck_all14, per_joint, n (people), detected (part of them with any joint),
-        ms_per_image (median of the whole estimate).
+        score_ece (of the scores of joints as probabilities that they are right), ms_per_image
+        (median of the whole estimate); for coco also `pck_full_frame_limb12` and
+        `n_full_frame`, of whole photographs (`full_frame`).
     """
     root = data / set_name if (data / set_name).is_dir() else data
-    people = SETS[set_name](root)
-    if limit is not None and limit < len(people):
-        people = [people[i] for i in np.linspace(0, len(people) - 1, limit).astype(int)]
-    right, found, seconds = [], [], []
-    for person in tqdm(people, unit='image', desc=set_name, disable=None):
-        image = person.image()
-        start = time.perf_counter()
-        poses = estimator.estimate(image)
-        seconds.append(time.perf_counter() - start)
-        right.append(correct_joints(best_person(poses.xy)[None], person.xy[None])[0])
-        found.append(len(poses) > 0)
-    table = np.stack(right)
+    people = spread(SETS[set_name](root), limit)
+    answers = [ask(estimator, p) for p in tqdm(people, unit='image', desc=set_name, disable=None)]
+    table = np.stack([answer.right for answer in answers])
+    if report:
+        cv2.imwrite(str(report / 'sheet.jpg'), picture_sheet(answers))
     return {
         'set': set_name,
         'model': estimator.name,
@@ -132,8 +173,74 @@ def evaluate(
         'pck_all14': float(np.nanmean(table)),
         'per_joint': dict(zip(JOINT_NAMES, np.nanmean(table, 0).tolist(), strict=True)),
         'n': len(people),
-        'detected': float(np.mean(found)),
-        'ms_per_image': 1e3 * float(np.median(seconds)),
+        'detected': float(np.mean([(answer.score > 0).any() for answer in answers])),
+        'score_ece': score_ece(answers),
+        **(full_frame(root, estimator, limit) if set_name == 'coco' else {}),
+        'ms_per_image': 1e3 * float(np.median([answer.seconds for answer in answers])),
         'device': estimator.device,
         'threads': torch.get_num_threads(),
     }
+
+
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """So many of the items, evenly spread; all of them without a limit."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, limit).astype(int)]
+
+
+def score_ece(answers: Sequence[Answer]) -> float | None:
+    """Expected calibration error of the scores of the joints found; None if none counts."""
+    score = np.stack([answer.score for answer in answers])
+    right = np.stack([answer.right for answer in answers])
+    counts = (score > 0) & np.isfinite(right)
+    if not counts.any():
+        return None
+    return expected_calibration_error(score[counts], right[counts])
+
+
+def full_frame(root: Path, estimator: PoseEstimator, limit: int | None) -> dict[str, Any]:
+    """PCK@0.2 on the whole photographs of COCO, people paired by their likeness (OKS).
+
+    A person whom the estimator does not see has no joint right; people that are not there cost
+    nothing, unlike in the average precision of COCO.
+    """
+    right: list[FloatArray] = []
+    for photograph in tqdm(spread(load_coco(root), limit), unit='image', disable=None):
+        truth, poses = photograph.xy, estimator.estimate(read_image(photograph.path))
+        labelled = np.isfinite(truth).all(-1)
+        alike = oks(np.nan_to_num(truth), labelled, np.nan_to_num(poses.xy), poses.score)
+        xy = np.full_like(truth, np.nan)
+        for row, column in zip(*linear_sum_assignment(-alike), strict=True):
+            if alike[row, column] > 0:
+                xy[row] = poses.xy[column]
+        right.extend(correct_joints(xy, truth)[labelled.sum(-1) >= MIN_JOINTS])
+    table = np.stack(right)[:, list(LIMB_JOINTS)]
+    return {'pck_full_frame_limb12': float(np.nanmean(table)), 'n_full_frame': len(right)}
+
+
+def picture_sheet(answers: Sequence[Answer], columns: int = 8) -> npt.NDArray[np.uint8]:
+    """The best, median and worst answers, one row each, (h, w, 3) BGR; the truth is white."""
+    scored = [answer for answer in answers if np.isfinite(answer.right).any()]
+    ranked = sorted(scored, key=lambda answer: -float(np.nanmean(answer.right)))
+    columns = min(columns, len(ranked))
+    middle = max((len(ranked) - columns) // 2, 0)
+    rows = {
+        'best': ranked[:columns],
+        'median': ranked[middle : middle + columns],
+        'worst': ranked[len(ranked) - columns :],
+    }
+    return sheet(
+        {
+            name: [
+                (
+                    answer.person.image(),
+                    answer.xy,
+                    answer.person.xy,
+                    f'{np.nansum(answer.right):.0f}/{np.isfinite(answer.right).sum()}',
+                )
+                for answer in row
+            ]
+            for name, row in rows.items()
+        }
+    )

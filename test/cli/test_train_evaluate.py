@@ -194,7 +194,7 @@ def test_evaluate_pose_scores_real_weights_at_the_size_asked_for(tmp_path, monke
     arguments = ['--set', 'lspet', '--data', str(tmp_path), '--model', str(path)]
     arguments += ['--device', 'cpu', '--input-size', '96', '--json', str(figures)]
     assert main(['evaluate', 'pose', *arguments]) == 0
-    assert sizes == [96, 96]
+    assert set(sizes) == {96}  # also while it warms up
     written = json.loads(figures.read_text())
     assert (written['model'], written['n'], written['device']) == ('tiny', 2, 'cpu')
     assert written.keys() >= {'pck_limb12', 'pck_all14', 'per_joint', 'ms_per_image'}

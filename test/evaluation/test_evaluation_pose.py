@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from action_recognition.datasets.coco import CocoImage
 from action_recognition.datasets.people import Person
 from action_recognition.evaluation import pose as evaluation
-from action_recognition.evaluation.pose import correct_joints, evaluate
+from action_recognition.evaluation.pose import correct_joints, evaluate, full_frame
 from action_recognition.skeleton import JOINT_NAMES, Joint, Poses
 
 TRUTH = np.array(
@@ -94,3 +95,71 @@ def test_limit_spreads_over_the_set(tmp_path, monkeypatch):
     answers = Answers([poses_of(TRUTH + i) for i in (0, 4, 8)])
     figures = evaluate('lspet', tmp_path, answers, limit=3)
     assert (figures['n'], figures['pck_all14']) == (3, 1.0)
+
+
+def test_score_ece_is_over_the_joints_found_and_labelled(tmp_path, monkeypatch):
+    jpeg = cv2.imencode('.jpg', np.zeros((200, 120, 3), np.uint8))[1].tobytes()
+    unlabelled = TRUTH.copy()
+    unlabelled[Joint.NOSE] = np.nan
+    people = [Person(jpeg, TRUTH), Person(jpeg, unlabelled), Person(jpeg, TRUTH)]
+    monkeypatch.setitem(evaluation.SETS, 'lspet', lambda root: people)
+    wrong_wrist = estimate(LEFT_WRIST=(30, 0))[0]
+    figures = evaluate('lspet', tmp_path, Answers([poses_of(wrong_wrist)] * 2 + [poses_of()]))
+    # 14 + 13 joints of score .9, two of them wrong; the unseen person has no scores.
+    assert figures['score_ece'] == pytest.approx(abs(0.9 - 25 / 27), abs=1e-6)
+    assert evaluate('lspet', tmp_path, Answers([poses_of()] * 3))['score_ece'] is None
+
+
+def test_report_shows_the_best_first_and_the_worst_last(tmp_path, monkeypatch):
+    jpeg = cv2.imencode('.jpg', np.zeros((200, 120, 3), np.uint8))[1].tobytes()
+    monkeypatch.setitem(evaluation.SETS, 'lspet', lambda root: [Person(jpeg, TRUTH)] * 20)
+    rows = []
+
+    def note(given):
+        rows.append({name: [caption for *_, caption in cells] for name, cells in given.items()})
+        return np.zeros((9, 9, 3), np.uint8)
+
+    monkeypatch.setattr(evaluation, 'sheet', note)
+    answers = [estimate()[0] + (300 if k < 5 else 0) for k in range(20)]
+    answers[10][Joint.NOSE] += 100
+    evaluate('lspet', tmp_path, Answers([poses_of(xy) for xy in answers]), report=tmp_path)
+    assert rows == [
+        {
+            'best': ['14/14'] * 8,
+            'median': ['14/14'] * 8,
+            'worst': ['14/14'] * 2 + ['13/14'] + ['0/14'] * 5,
+        }
+    ]
+    assert (tmp_path / 'sheet.jpg').is_file()
+
+
+def test_whole_photographs_pair_people_by_likeness(tmp_path, monkeypatch):
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), np.zeros((300, 600, 3), np.uint8))
+    away, alone = np.add(TRUTH, (200, 50)), np.add(TRUTH, (400, 0))
+    few = np.add(TRUTH, (0, 100))
+    few[5:] = np.nan
+    photograph = CocoImage(path, np.stack([TRUTH, away, alone, few]), np.zeros((4, 4), np.float32))
+    monkeypatch.setattr(evaluation, 'load_coco', lambda root: [photograph])
+    ghost = np.add(TRUTH, (100, 0))
+    wrist = away.copy()
+    wrist[Joint.LEFT_WRIST] += 40
+    figures = full_frame(tmp_path, Answers([poses_of(ghost, wrist, TRUTH)]), None)
+    # One exact, one with a wrong wrist, one not seen; the one with few joints does not count.
+    assert figures['n_full_frame'] == 3
+    assert figures['pck_full_frame_limb12'] <= (12 + 11 + 0) / 36 + 1e-6
+    exact = Answers([poses_of(alone, wrist, TRUTH)])
+    assert full_frame(tmp_path, exact, None)['pck_full_frame_limb12'] == pytest.approx(35 / 36)
+
+
+def test_coco_gives_crops_and_whole_photographs(tmp_path, monkeypatch):
+    jpeg = cv2.imencode('.jpg', np.zeros((200, 120, 3), np.uint8))[1].tobytes()
+    monkeypatch.setitem(evaluation.SETS, 'coco', lambda root: [Person(jpeg, TRUTH)])
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), np.zeros((300, 600, 3), np.uint8))
+    photograph = CocoImage(path, TRUTH[None], np.zeros((1, 4), np.float32))
+    monkeypatch.setattr(evaluation, 'load_coco', lambda root: [photograph])
+    figures = evaluate('coco', tmp_path, Answers([poses_of(TRUTH), poses_of()]))
+    assert figures['pck_limb12'] == 1
+    assert figures['pck_full_frame_limb12'] == 0
+    assert figures['n_full_frame'] == 1

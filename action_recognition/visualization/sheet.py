@@ -1,0 +1,59 @@
+"""Many small pictures of people on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from action_recognition.skeleton import LIMBS, FloatArray, Poses
+from action_recognition.visualization.overlay import FONT, INK, WHITE, draw_people
+
+Image = npt.NDArray[np.uint8]
+#: One picture: an image, the joints to be drawn in colour and in white, and a caption.
+Cell = tuple[Image, FloatArray, FloatArray, str]
+
+#: Side of a picture, gap between two, and height of the name of a row, in pixels.
+SIDE, GAP, TITLE = 220, 6, 26
+
+
+def sheet(rows: Mapping[str, Sequence[Cell]]) -> Image:
+    """Named rows of pictures, each scaled to fit a square.
+
+    Args:
+        rows: name of the row -> its pictures; joints are (14, 2) pixels of the image, NaN = none.
+
+    Returns:
+        (h, w, 3) uint8 BGR.
+    """
+    columns = max((len(row) for row in rows.values()), default=0)
+    width = GAP + columns * (SIDE + GAP)
+    page = np.full((len(rows) * (TITLE + SIDE + GAP) + GAP, max(width, SIDE), 3), 255, np.uint8)
+    for k, (name, row) in enumerate(rows.items()):
+        top = k * (TITLE + SIDE + GAP)
+        cv2.putText(page, name, (GAP, top + TITLE - 7), FONT, 0.55, INK, 1, cv2.LINE_AA)
+        for column, cell in enumerate(row):
+            x, y = GAP + column * (SIDE + GAP), top + TITLE
+            page[y : y + SIDE, x : x + SIDE] = _picture(*cell)
+    return page
+
+
+def _picture(image: Image, coloured: FloatArray, white: FloatArray, caption: str) -> Image:
+    height, width = image.shape[:2]
+    scale = SIDE / max(height, width)
+    left, above = (SIDE - scale * width) / 2, (SIDE - scale * height) / 2
+    move = np.array([[scale, 0, left], [0, scale, above]])
+    out = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_AREA, borderValue=INK)
+    score = np.isfinite(coloured).all(-1).astype(np.float32)
+    people = Poses((coloured * scale + (left, above))[None], score[None], np.array([1]))
+    canvas = draw_people(out.astype(np.uint8, copy=False), people)
+    points = np.asarray(white * scale + (left, above), np.float32)
+    for a, b in LIMBS:
+        if np.isfinite(points[[a, b]]).all():
+            start, end = np.round(points[[a, b]]).astype(int).tolist()
+            cv2.line(canvas, start, end, WHITE, 1, cv2.LINE_AA)
+    cv2.putText(canvas, caption, (5, SIDE - 7), FONT, 0.5, INK, 3, cv2.LINE_AA)
+    cv2.putText(canvas, caption, (5, SIDE - 7), FONT, 0.5, WHITE, 1, cv2.LINE_AA)
+    return canvas
