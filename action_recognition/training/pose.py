@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from tqdm import tqdm
 from action_recognition import weights
 from action_recognition.datasets.people import Person, jhmdb_people, lspet_people
 from action_recognition.errors import UserError
-from action_recognition.evaluation.pose import MapPck
+from action_recognition.evaluation.pose import MapPck, ask
 from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 from action_recognition.pose.heads import PoseNetwork, normalise, place
 from action_recognition.pose.targets import encode, loss
 from action_recognition.skeleton import JOINT_NAMES
@@ -32,6 +33,7 @@ from action_recognition.training.loop import (
     save_checkpoint,
     seed_everything,
 )
+from action_recognition.training.pose_calibration import fit_score
 from action_recognition.training.pose_data import Augmentation, PoseDataset
 
 LICENCE = 'Trained on LSP-extended and JHMDB (research only); teacher joints from MoveNet.'
@@ -274,7 +276,9 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
                     costs.clear()
                     trainer.save(out, measured)
     trainer.save(out, measured)
-    return publish(trainer, out, MapPck(trainer.ema.model, device, phase.size)(validation))
+    path = publish(trainer, out, MapPck(trainer.ema.model, device, phase.size)(validation))
+    calibrate(path, validation, phase.size)
+    return path
 
 
 def publish(trainer: Trainer, out: Path, pck: float) -> Path:
@@ -296,3 +300,18 @@ def publish(trainer: Trainer, out: Path, pck: float) -> Path:
     }
     weights.save(path, half, header)
     return path
+
+
+def calibrate(path: Path, people: list[Person], input_size: int) -> None:
+    """Write into a weights file what the scores of its joints mean, fitted to people held out."""
+    header, state = weights.load(path, 'pose')
+    weights.save(path, state, replace(header, calibration={}))
+    estimator = create_estimator(str(path), config=EstimatorConfig(input_size))
+    answers = [ask(estimator, person) for person in tqdm(people, unit='image', desc='scores')]
+    estimator.close()
+    score = np.stack([answer.score for answer in answers])
+    right = np.stack([answer.right for answer in answers])
+    counts = (score > 0) & np.isfinite(right)
+    if counts.any():
+        calibration = fit_score(score[counts], right[counts]).to_header()
+        weights.save(path, state, replace(header, calibration=calibration))

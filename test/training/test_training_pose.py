@@ -1,5 +1,7 @@
 """Growing, augmentation, and a training run that is stopped and resumed."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ import yaml
 from action_recognition import weights
 from action_recognition.datasets.people import Person
 from action_recognition.errors import UserError
+from action_recognition.evaluation.pose import Answer
+from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
-from action_recognition.training.pose import PoseConfig, batches, grow, run, trained
+from action_recognition.training.pose import PoseConfig, batches, calibrate, grow, run, trained
+from action_recognition.training.pose_calibration import fit_score
 from action_recognition.training.pose_data import Augmentation, PoseDataset, paste
 
 #: Dots of one colour per joint on black: where a joint is can be read off the image.
@@ -92,6 +97,11 @@ def test_new_stages_begin_as_a_copy_of_the_last():
             torch.testing.assert_close(new.state_dict(), branch[1].state_dict())
 
 
+class Estimator:
+    def close(self):
+        pass
+
+
 @pytest.fixture
 def small_run(tmp_path, monkeypatch):
     """A config of a very short run on two made-up people; returns (config path, data path)."""
@@ -139,6 +149,28 @@ def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkey
     assert whole.keys() == resumed.keys()
     for key in whole:
         torch.testing.assert_close(resumed[key], whole[key], rtol=1e-3, atol=1e-4)
+
+
+def test_scores_are_calibrated_on_people_who_are_found(small_run, tmp_path, monkeypatch):
+    config, data = small_run
+    path = run(config, data, tmp_path / 'out')
+    assert weights.load(path, 'pose')[0].calibration == {}  # nobody is found after 16 images
+    given, state = weights.load(path, 'pose')
+    rng = np.random.default_rng(0)
+    score = rng.uniform(0.2, 0.9, (40, 14)).astype(np.float32)
+    score[:, 3] = 0  # not found
+    right = (rng.random(score.shape) < ScoreCalibration(2.0, 1.0)(score)).astype(np.float32)
+    right[:, 5] = np.nan  # does not count
+    answers = [Answer(person(), JOINTS, s, r, 0.1) for s, r in zip(score, right, strict=True)]
+    asked = iter(answers)
+    monkeypatch.setattr(training, 'ask', lambda estimator, who: next(asked))
+    monkeypatch.setattr(training, 'create_estimator', lambda *_, **__: Estimator())
+    calibrate(path, [person()] * 40, 64)
+    header, after = weights.load(path, 'pose')
+    counts = (score > 0) & np.isfinite(right)
+    assert header.calibration == fit_score(score[counts], right[counts]).to_header()
+    assert replace(header, calibration={}) == given
+    torch.testing.assert_close(after, state)
 
 
 def test_training_can_start_from_a_weights_file_of_another_number_of_stages(small_run, tmp_path):
