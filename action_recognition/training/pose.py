@@ -20,7 +20,7 @@ from action_recognition.datasets.people import Person, jhmdb_people, lspet_peopl
 from action_recognition.errors import UserError
 from action_recognition.evaluation.pose import MapPck, ask
 from action_recognition.pose.backbone import STRIDE
-from action_recognition.pose.estimator import EstimatorConfig, create_estimator
+from action_recognition.pose.estimator import EstimatorConfig, create_estimator, load_network
 from action_recognition.pose.heads import PoseNetwork, normalise, place
 from action_recognition.pose.targets import encode, loss
 from action_recognition.skeleton import JOINT_NAMES
@@ -134,10 +134,7 @@ def trained(model: str, stages: int) -> PoseNetwork:
     Raises:
         UserError: there are no such weights, or they are of something else.
     """
-    path = weights.find(model)
-    header, state = weights.load(path, 'pose')
-    network = PoseNetwork(**header.config)
-    weights.restore(network, state, path)
+    network = load_network(model).network
     network.keep_stages(stages)
     return grow(network, stages)
 
@@ -306,7 +303,7 @@ def calibrate(path: Path, people: list[Person], input_size: int) -> None:
     """Write into a weights file what the scores of its joints mean, fitted to people held out."""
     header, state = weights.load(path, 'pose')
     weights.save(path, state, replace(header, calibration={}))
-    estimator = create_estimator(str(path), config=EstimatorConfig(input_size))
+    estimator = create_estimator(str(path), 'auto', EstimatorConfig(input_size, runtime='torch'))
     answers = [ask(estimator, person) for person in tqdm(people, unit='image', desc='scores')]
     estimator.close()
     score = np.stack([answer.score for answer in answers])
