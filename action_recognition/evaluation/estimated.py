@@ -21,7 +21,8 @@ from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip, read_npz
 from action_recognition.datasets.folder import load_folder
 from action_recognition.datasets.sources import open_source
-from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
+from action_recognition.pose.estimator import EstimatorConfig, create_estimator
+from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
 
@@ -57,7 +58,7 @@ def default_cache() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'action_recognition'
 
 
-def main_person(video: Video, estimator: PoseEstimator, tracker: Tracker) -> SkeletonClip:
+def main_person(video: Video, gaze: Gaze, tracker: Tracker) -> SkeletonClip:
     """The person whose joints have the highest scores over the whole video together.
 
     This is what a recogniser node gets to see of them: only the images in which their track was
@@ -66,13 +67,15 @@ def main_person(video: Video, estimator: PoseEstimator, tracker: Tracker) -> Ske
     Raises:
         UserError: the video cannot be read.
     """
+    gaze.reset()
     tracker.reset()
     images: list[Poses] = []
     totals: defaultdict[int, float] = defaultdict(float)
     with open_source(str(video.path)) as source:
         size = source.size
         for frame in source:
-            poses = tracker.update(estimator.estimate(frame.image, frame.stamp))
+            known = tracker.predict(frame.stamp)
+            poses = tracker.update(gaze.look(frame.image, frame.stamp, known))
             images.append(poses)
             for track_id, score in zip(poses.track_id.tolist(), poses.score, strict=True):
                 totals[track_id] += float(score.sum())
@@ -111,13 +114,14 @@ class JointCache:
         folder: of all caches; joints found with other weights or settings lie beside each other.
         pose: name or path of the weights of the pose network.
         device: where to compute.
-        config, tracker: as in the perception node.
+        config, look, tracker: as in the perception node.
     """
 
     folder: Path = field(default_factory=default_cache)
     pose: str = 'pose'
     device: str = 'auto'
     config: EstimatorConfig = field(default_factory=EstimatorConfig)
+    look: LookConfig = field(default_factory=LookConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
     @property
@@ -127,7 +131,8 @@ class JointCache:
         Raises:
             UserError: there are no such weights.
         """
-        settings = f'{weights.digest(weights.find(self.pose))} {self.config} {self.tracker}'
+        parts = weights.digest(weights.find(self.pose)), self.config, self.look, self.tracker
+        settings = ' '.join(map(str, parts))
         return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
 
     def clips(self, videos: Sequence[Video]) -> list[SkeletonClip]:
@@ -140,10 +145,10 @@ class JointCache:
         missing = [video for video in videos if not _file(place, video).is_file()]
         if missing:
             estimator = create_estimator(self.pose, self.device, self.config)
-            tracker = Tracker(self.tracker)
+            gaze, tracker = Gaze(estimator, self.look), Tracker(self.tracker)
             try:
                 for video in tqdm(missing, unit='video', desc='finding joints', disable=None):
-                    _write(_file(place, video), main_person(video, estimator, tracker))
+                    _write(_file(place, video), main_person(video, gaze, tracker))
             finally:
                 estimator.close()
         return [_read(_file(place, video), video) for video in videos]

@@ -22,6 +22,7 @@ from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
+from action_recognition.pose.gaze import MODES, Gaze, LookConfig
 from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
@@ -29,6 +30,7 @@ from action_recognition.visualization.overlay import Caption, draw_people
 
 ESTIMATOR = EstimatorConfig()
 DECODER = DecoderConfig()
+LOOK = LookConfig()
 TRACKER = TrackerConfig()
 #: How often an image may come again without a word: our camera sends 3 times in lockstep.
 MOST_REPEATS = 2
@@ -77,6 +79,45 @@ class PerceptionNode(StageNode):
             'decoder.min_score', DECODER.min_score, 'Least mean score of the joints found.', 0, 1
         ),
         Setting('decoder.max_people', DECODER.max_people, 'Most people in an image.', 1, 64),
+        Setting(
+            'look.mode',
+            LOOK.mode,
+            'What the network sees: the full image, or crops round the people who are known.',
+            choices=MODES,
+            live=True,
+        ),
+        Setting(
+            'look.full_every',
+            LOOK.full_every,
+            'With crops, the full image is seen at least in every so many images, for newcomers.',
+            1,
+            1000,
+            live=True,
+        ),
+        Setting(
+            'look.crop_size',
+            LOOK.crop_size,
+            "Side of a crop in pixels of the network's input, a multiple of 8.",
+            32,
+            512,
+            live=True,
+        ),
+        Setting(
+            'look.margin',
+            LOOK.margin,
+            "Room round a person in a crop, on every side, in parts of the person's longer side.",
+            0,
+            2,
+            live=True,
+        ),
+        Setting(
+            'look.max_crops',
+            LOOK.max_crops,
+            'Most crops of an image; with more people the full image is seen every time.',
+            1,
+            64,
+            live=True,
+        ),
         Setting(
             'tracker.high_score',
             TRACKER.high_score,
@@ -155,8 +196,10 @@ class PerceptionNode(StageNode):
         self._last: tuple[int, Header, Poses] | None = None
         self._repeats = 0
         self._captions = {}
+        look = LookConfig(**self._group('look', LookConfig, {}))
         estimator = self._estimator_factory(self.value('model'), self.value('device'), config)
         self._estimator = estimator
+        self._gaze = Gaze(estimator, look)
         self.health.fact('model', estimator.name)
         self.health.fact('device', estimator.device)
         self.health.fact('runtime', estimator.runtime)
@@ -177,7 +220,9 @@ class PerceptionNode(StageNode):
             self._estimator = None
 
     def apply(self, changes: Mapping[str, Any]) -> None:
+        look = LookConfig(**self._group('look', LookConfig, changes))
         self._tracker.config = self._tracker_config(changes)
+        self._gaze.config = look
 
     def accept(self, picture: Picture) -> None:
         """Take an image from a stage in this process, as if it had come by the topic."""
@@ -219,9 +264,10 @@ class PerceptionNode(StageNode):
             return
         with self.health.timed('convert'):
             image = to_bgr(item)
-        assert self._estimator
         with self.health.timed('pose'):
-            found = self._estimator.estimate(image, stamp)
+            found = self._gaze.look(image, stamp, self._tracker.predict(stamp))
+        self.health.count('full_images', self._gaze.last.full)
+        self.health.count('crops', len(self._gaze.last.regions))
         with self.health.timed('track'):
             poses = self._tracker.update(found)
         self._last, self._repeats = (stamp, header, poses), 0

@@ -180,14 +180,12 @@ class NetworkEstimator:
         Raises:
             ValueError: the image has another shape or type, or no pixels.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
-        height, width = image.shape[:2]
+        size = image_size(image)
         fitted, scale = fit(image, self.config.input_size)
         ((xy, score),) = self.people(fitted[None])
         # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
         xy = (xy + 0.5) / scale - 0.5
-        return Poses(xy, score, stamp=stamp, image_size=(width, height))
+        return Poses(xy, score, stamp=stamp, image_size=size)
 
     def close(self) -> None:
         """Give back the memory of the device; the estimator cannot be used after."""
@@ -207,6 +205,17 @@ def create_estimator(
     estimator = NetworkEstimator.from_weights(model, device, config)
     estimator.warm_up()
     return estimator
+
+
+def image_size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height.
+
+    Raises:
+        ValueError: it is no (h, w, 3) uint8 image, or has no pixels.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
+    return image.shape[1], image.shape[0]
 
 
 def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], float]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.decode import People
-from action_recognition.pose.estimator import PoseEstimator
+from action_recognition.pose.estimator import PoseEstimator, image_size
 from action_recognition.pose.regions import cut, regions_round, to_image
 from action_recognition.skeleton import IntArray, Poses
 from action_recognition.tracking.similarity import oks
@@ -29,6 +29,8 @@ EXPECTED = 0.15
 #: OKS above which people found by two looks at one image are the same person: looks at different
 #: scales agree less than two poses from the same maps.
 SAME_PERSON = 0.4
+
+NO_REGIONS: IntArray = np.empty((0, 3), np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class LookConfig:
     full_every: int = 10
     crop_size: int = 128
     margin: float = 0.25
-    max_crops: int = 8
+    max_crops: int = 6
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -98,7 +100,7 @@ class Gaze:
 
     def reset(self) -> None:
         """Forget what was seen; the next image is looked at whole."""
-        self.last = Glance(False, np.empty((0, 3), np.int64))
+        self.last = Glance(False, NO_REGIONS)
         self._stamp: int | None = None
         self._size = (0, 0)
         self._images_since_full = 0
@@ -122,13 +124,14 @@ class Gaze:
         Raises:
             ValueError: the image has another shape or type, or no pixels.
         """
-        size = (image.shape[1], image.shape[0])
+        if self.config.mode == 'full':
+            self.reset()
+            self.last = Glance(True, NO_REGIONS)
+            return self.estimator.estimate(image, stamp)
+        size = image_size(image)
         if self._stamp is not None and (stamp < self._stamp or size != self._size):
             self.reset()
         self._stamp, self._size = stamp, size
-        if self.config.mode == 'full':
-            self.last = Glance(True, np.empty((0, 3), np.int64))
-            return self.estimator.estimate(image, stamp)
         if known.image_size != size:
             known = Poses.empty(stamp, size)
         known, regions, more = self._choose(known)

@@ -16,11 +16,13 @@ from action_recognition.evaluation.estimated import (
     folder_videos,
     main_person,
 )
+from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import Poses
 from action_recognition.tracking.tracker import Tracker
 
 FRAMES = 12
+FULL = LookConfig('full')
 BODY = np.stack([np.linspace(0, 20, 14), np.linspace(0, 60, 14)], 1).astype(np.float32)
 
 
@@ -60,7 +62,7 @@ def video(tmp_path):
 def test_main_person_has_the_highest_scores_over_the_whole_video(video):
     # The surer person is there for three images only.
     script = [[(10, 0.5), (100, 0.9)]] * 3 + [[(10, 0.5)]] * (FRAMES - 3)
-    clip = main_person(video, Scripted(script), Tracker())
+    clip = main_person(video, Gaze(Scripted(script), FULL), Tracker())
     assert len(clip) == FRAMES
     np.testing.assert_allclose(clip.xy[:, 0, 0], 10)
     np.testing.assert_allclose(clip.score, 0.5)
@@ -71,13 +73,27 @@ def test_main_person_has_the_highest_scores_over_the_whole_video(video):
 
 def test_images_without_the_person_are_left_out_and_the_others_keep_their_stamps(video):
     script = [[(10, 0.9)]] * 4 + [[]] * 3 + [[(10, 0.9)]] * (FRAMES - 7)
-    clip = main_person(video, Scripted(script), Tracker())
+    clip = main_person(video, Gaze(Scripted(script), FULL), Tracker())
     seen = [*range(4), *range(7, FRAMES)]
     np.testing.assert_array_equal(clip.stamps, np.array(seen) * 100_000_000)
 
 
+def test_people_are_looked_for_where_the_tracker_expects_them(video):
+    expected = []
+
+    class Spy(Gaze):
+        def look(self, image, stamp, known):
+            expected.append((known.track_id.tolist(), known.stamp == stamp))
+            return super().look(image, stamp, known)
+
+    gaze = Spy(Scripted([[(10, 0.9)]]), FULL)
+    for _ in range(2):
+        main_person(video, gaze, Tracker())
+    assert expected == ([([], True)] + [([1], True)] * (FRAMES - 1)) * 2
+
+
 def test_nobody_is_one_frame_without_joints(video):
-    clip = main_person(video, Scripted([[]]), Tracker())
+    clip = main_person(video, Gaze(Scripted([[]]), FULL), Tracker())
     assert not detected(clip)
     assert len(clip) == 1
     assert np.isnan(clip.xy).all()
@@ -86,7 +102,7 @@ def test_nobody_is_one_frame_without_joints(video):
 def test_a_tracker_that_was_used_before_changes_nothing(video):
     tracker = Tracker()
     script = [[(10, 0.9)]] * FRAMES
-    first, second = (main_person(video, Scripted(script), tracker) for _ in range(2))
+    first, second = (main_person(video, Gaze(Scripted(script), FULL), tracker) for _ in range(2))
     np.testing.assert_array_equal(first.xy, second.xy)
 
 
@@ -112,9 +128,9 @@ def made(monkeypatch):
 
 
 def test_joints_are_found_once(video, pose_file, made, tmp_path):
-    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
     (first,) = cache.clips([video])
-    (second,) = JointCache(tmp_path / 'cache', str(pose_file)).clips([video])
+    (second,) = JointCache(tmp_path / 'cache', str(pose_file), look=FULL).clips([video])
     assert len(made) == 1
     assert made[0].closed
     np.testing.assert_array_equal(first.xy, second.xy)
@@ -131,13 +147,14 @@ def test_other_weights_and_settings_look_again(video, pose_file, made, tmp_path)
         JointCache(folder, str(pose_file)).place,
         JointCache(folder, str(other)).place,
         JointCache(folder, str(pose_file), config=estimated.EstimatorConfig(160)).place,
+        JointCache(folder, str(pose_file), look=FULL).place,
     }
-    assert len(places) == 3
+    assert len(places) == 4
 
 
 def test_a_run_that_was_stopped_goes_on(video, pose_file, made, tmp_path, monkeypatch):
     damaged = Video('wave/two', 'wave', 'two', tmp_path / 'two.mp4')
-    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
     with pytest.raises(UserError, match=r'two\.mp4'):
         cache.clips([video, damaged])
     assert made[0].images == FRAMES
@@ -147,7 +164,7 @@ def test_a_run_that_was_stopped_goes_on(video, pose_file, made, tmp_path, monkey
 
 
 def test_a_damaged_file_is_one_clear_error(video, pose_file, made, tmp_path):
-    cache = JointCache(tmp_path / 'cache', str(pose_file))
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
     cache.clips([video])
     (file,) = cache.place.rglob('*.npz')
     file.write_bytes(b'nothing')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +22,9 @@ from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
 from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.pose.decode import People
+from action_recognition.pose.gaze import LookConfig
+from action_recognition.skeleton import NUM_JOINTS, Poses
 
 
 def header(ms):
@@ -38,7 +42,9 @@ def accounted(node):
 
 @pytest.fixture
 def node(graph, estimator):
-    return graph.node(PerceptionNode, estimator_factory=lambda *args: estimator)
+    return graph.node(
+        PerceptionNode, estimator_factory=lambda *args: estimator, parameters={'look.mode': 'full'}
+    )
 
 
 @pytest.fixture
@@ -152,7 +158,7 @@ def test_compressed_images(graph, estimator):
     node = graph.node(
         PerceptionNode,
         estimator_factory=lambda *args: estimator,
-        parameters={'image_transport': 'compressed'},
+        parameters={'image_transport': 'compressed', 'look.mode': 'full'},
     )
     skeletons = graph.collect(SkeletonArray, 'skeletons', result_qos())
     send = graph.publisher(CompressedImage, 'image/compressed', image_qos())
@@ -211,6 +217,8 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
             'input_size': 128,
             'runtime': 'torch',
             'decoder.max_people': 3,
+            'look.crop_size': 160,
+            'look.full_every': 4,
             'tracker.max_lost': 2.5,
         },
     )
@@ -220,6 +228,7 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     facts = {item.key: item.value for item in node.health.report('', '').values}
     assert (facts['device'], facts['runtime']) == ('cpu', 'oracle float32')
     assert node._tracker.config.max_lost == 2.5
+    assert node._gaze.config == LookConfig('crops', full_every=4, crop_size=160)
     (result,) = node.set_parameters([Parameter('tracker.confirmations', value=7)])
     assert result.successful
     assert node._tracker.config.confirmations == 7
@@ -227,6 +236,97 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     (result,) = node.set_parameters([Parameter('tracker.low_score', value=0.9)])
     assert not result.successful
     assert 'low_score <= high_score' in result.reason
+    (result,) = node.set_parameters([Parameter('look.mode', value='full')])
+    assert result.successful
+    assert node._gaze.config == LookConfig('full', full_every=4, crop_size=160)
+    (result,) = node.set_parameters([Parameter('look.crop_size', value=100)])
+    assert not result.successful
+    assert 'multiple of 8' in result.reason
+    assert node._gaze.config.crop_size == 160
+
+
+class WhiteBoxes:
+    """Every white box in an image is a person, their joints spread over it."""
+
+    name, device, runtime = 'boxes', 'cpu', 'oracle float32'
+
+    def __init__(self):
+        self.inputs = []
+
+    def people(self, images):
+        self.inputs.append(images.shape)
+        return [self._find(image) for image in images]
+
+    def estimate(self, image, stamp=0):
+        self.inputs.append(image.shape)
+        return Poses(*self._find(image), stamp=stamp, image_size=image.shape[1::-1])
+
+    def _find(self, image):
+        white = (image[..., 0] > 200).astype(np.uint8)
+        _, _, boxes, _ = cv2.connectedComponentsWithStats(white)
+        across = np.tile([0.5, 0.5, 0, 0, 0, 1, 1], 2)[:, None]  # shoulders and hips lie apart
+        along = np.linspace(0, 1, NUM_JOINTS)[:, None]
+        xy = [
+            np.array([x, y]) + np.hstack([across * (width - 1), along * (height - 1)])
+            for x, y, width, height, _ in boxes[1:]
+        ]
+        xy = np.array(xy, np.float32).reshape(-1, NUM_JOINTS, 2)
+        return People(xy, np.full(xy.shape[:2], 0.9, np.float32))
+
+    def close(self):
+        pass
+
+
+def boxes(ms, *corners, size=(240, 320)):
+    picture = np.zeros((*size, 3), np.uint8)
+    for x, y in corners:
+        picture[y : y + 80, x : x + 30] = 255
+    return bgr_to_image(picture, header(ms))
+
+
+def test_crops_follow_people_and_the_full_image_finds_newcomers(graph):
+    estimator = WhiteBoxes()
+    node = graph.node(
+        PerceptionNode,
+        estimator_factory=lambda *args: estimator,
+        parameters={'look.mode': 'crops', 'look.full_every': 4, 'look.crop_size': 96},
+    )
+    skeletons = graph.collect(SkeletonArray, 'skeletons', result_qos())
+    publisher = graph.publisher(Image, 'image', image_qos())
+    scenes = [[(50 + 3 * i, 60)] + [(200, 90)] * (i > 1) for i in range(8)]
+    for i, corners in enumerate(scenes):
+        publisher.publish(boxes(40 * i, *corners))
+        graph.until(lambda n=i: len(skeletons) == n + 1)
+    full, crop = (240, 320, 3), (96, 96, 3)
+    # The newcomer of the 3rd image is seen when the full image is due, in the 5th.
+    expected = [full, (1, *crop), (1, *crop), (1, *crop), (1, *crop), full]
+    expected += [(2, *crop), (2, *crop), (2, *crop)]
+    assert estimator.inputs == expected
+    assert [[s.track_id for s in m.skeletons] for m in skeletons] == [[1]] * 6 + [[1, 2]] * 2
+    for message, corners in zip(skeletons, scenes, strict=True):
+        for skeleton, corner in zip(message.skeletons, corners, strict=False):
+            nose, ankle = skeleton.joints[0], skeleton.joints[13]
+            assert (nose.x, nose.y) == pytest.approx(np.add(corner, (14.5, 0)), abs=1.5)
+            assert (ankle.x, ankle.y) == pytest.approx(np.add(corner, (29, 79)), abs=1.5)
+    assert (node.health.counted('full_images'), node.health.counted('crops')) == (2, 10)
+    facts = {item.key: item.value for item in node.health.report('', '').values}
+    assert (facts['full_images'], facts['crops']) == ('2', '10')
+
+
+def test_another_size_of_the_image_and_a_clock_jump_are_looked_at_in_full(graph):
+    estimator = WhiteBoxes()
+    graph.node(
+        PerceptionNode,
+        estimator_factory=lambda *args: estimator,
+        parameters={'look.mode': 'crops', 'look.crop_size': 96},
+    )
+    skeletons = graph.collect(SkeletonArray, 'skeletons', result_qos())
+    publisher = graph.publisher(Image, 'image', image_qos())
+    scenes = [(1000, (240, 320)), (1040, (240, 320)), (1080, (480, 640)), (0, (480, 640))]
+    for i, (ms, size) in enumerate(scenes):
+        publisher.publish(boxes(ms, (50, 60), size=size))
+        graph.until(lambda n=i: len(skeletons) == n + 1)
+    assert estimator.inputs == [(240, 320, 3), (1, 96, 96, 3), (480, 640, 3), (480, 640, 3)]
 
 
 def test_absent_gpu(graph):

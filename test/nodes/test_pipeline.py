@@ -36,7 +36,10 @@ def play(graph, estimator, recognizer, make_source):
             **options,
         )
         perception = graph.node(
-            PerceptionNode, estimator_factory=lambda *args: type(estimator)(), **options
+            PerceptionNode,
+            estimator_factory=lambda *args: type(estimator)(),
+            parameters={'look.mode': 'full'},
+            **options,
         )
         recogniser = graph.node(
             RecognizerNode, recognizer_factory=lambda *args: type(recognizer)(), **options
@@ -151,6 +154,7 @@ def test_real_models_composed_and_separate(graph, data_root):
         graph.until(lambda n=sent, got=skeletons: len(got) == n)
         graph.until(lambda n=sent, got=actions: len(got) == n)
         assert perception.health.counted('processed') == sent > 10
+        assert perception.health.counted('crops') > 0
         results.append(([joints(m) for m in skeletons], [labels(m) for m in actions]))
     assert results[0] == results[1]
     people, _ = results[0]
