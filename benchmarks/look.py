@@ -8,7 +8,8 @@ with each other only), and the validation images of LSP-extended, each shown `LO
 row as if a camera stood still. Every frame is also laid in the middle of a grey image 2 and 4
 times as wide and high: people far away in a wide view. Network, gaze and tracker run as in the
 perception node; all settings take turns, clip by clip. Scored is the tracked person most like the
-truth, by PCK@0.2 of the 12 limb joints; where nobody is tracked every joint is wrong.
+truth, by PCK@0.2 of the 12 limb joints; where nobody is tracked every joint is wrong. Most images
+show one person, so "people per image" above 1 are mostly ghosts.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ COLUMNS = {
     'every': '{full_every}',
     'PCK@0.2': '{pck:.3f}',
     'tracked': '{tracked:.3f}',
+    'people per image': '{people:.2f}',
     'ids per clip': '{ids:.2f}',
     'crops per image': '{crops:.2f}',
     'whole frames': '{full:.2f}',
@@ -156,6 +158,7 @@ class Tally:
         self.right: list[FloatArray] = []
         self.tracked: list[bool] = []
         self.ids: list[int] = []
+        self.people: list[int] = []
         self.crops: list[int] = []
         self.full: list[bool] = []
         self.seconds: list[float] = []
@@ -169,6 +172,7 @@ class Tally:
             found = self.gaze.look(image, i * FRAME, tracker.predict(i * FRAME))
             self.seconds.append(time.perf_counter() - start)
             people = tracker.update(found)
+            self.people.append(len(people))
             self.crops.append(len(self.gaze.last.regions))
             self.full.append(self.gaze.last.full)
             labelled = np.isfinite(truth).all(-1)
@@ -188,6 +192,7 @@ class Tally:
             **(asdict(self.way.look) if self.way.look.mode == 'crops' else {}),
             'pck': float(np.nanmean(np.stack(self.right)[:, list(LIMB_JOINTS)])),
             'tracked': float(np.mean(self.tracked)),
+            'people': float(np.mean(self.people)),
             'ids': float(np.mean(self.ids)),
             'crops': float(np.mean(self.crops)),
             'full': float(np.mean(self.full)),

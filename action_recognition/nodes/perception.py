@@ -115,7 +115,7 @@ class PerceptionNode(StageNode):
             LOOK.max_crops,
             'Most crops of an image; with more people the full image is seen every time.',
             1,
-            64,
+            16,
             live=True,
         ),
         Setting(
