@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,36 @@ import numpy.typing as npt
 
 from action_recognition.benchmarking import mediapipe_worker
 from action_recognition.errors import UserError
+from action_recognition.pose.decode import People
 from action_recognition.skeleton import Poses
+
+Picture = npt.NDArray[np.uint8]
 
 #: Types of the input of a MoveNet file.
 TYPES = {'tensor(int32)': np.int32, 'tensor(uint8)': np.uint8, 'tensor(float)': np.float32}
 
 
-class MoveNet:
+class PeerEstimator(ABC):
+    """A `PoseEstimator` by somebody else, which finds one person in an image."""
+
+    name: str
+    device: str
+    runtime: str
+
+    @abstractmethod
+    def estimate(self, image: Picture, stamp: int = 0) -> Poses:
+        """The person in an image (h, w, 3) uint8 BGR taken at `stamp` ns."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the memory; the estimator cannot be used after."""
+
+    def people(self, images: Picture) -> list[People]:
+        """The person in each of (n, h, w, 3) uint8 BGR images."""
+        return [People(poses.xy, poses.score) for poses in map(self.estimate, images)]
+
+
+class MoveNet(PeerEstimator):
     """MoveNet Lightning or Thunder as an ONNX file, in ONNX Runtime.
 
     Conversions differ: the input may be int32, uint8 or float32 in [0, 255], its channels last or
@@ -62,8 +86,8 @@ class MoveNet:
             raise UserError(f'cannot read the ONNX file {path}: {error}') from error
         return cls(session, path.stem)
 
-    def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
-        """The one person in an image (h, w, 3) uint8 BGR."""
+    def estimate(self, image: Picture, stamp: int = 0) -> Poses:
+        """The person in an image (h, w, 3) uint8 BGR."""
         height, width = image.shape[:2]
         scale = self.size / max(height, width)
         sides = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -87,7 +111,7 @@ class MoveNet:
         del self._session
 
 
-class MediaPipe:
+class MediaPipe(PeerEstimator):
     """MediaPipe's pose landmarker in a Python environment of its own.
 
     A process of that Python runs `mediapipe_worker`, which gets images and answers landmarks over
@@ -124,8 +148,8 @@ class MediaPipe:
                 return json.loads(line)
         return {'error': 'the process has ended without an answer'}
 
-    def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
-        """The one person in an image (h, w, 3) uint8 BGR."""
+    def estimate(self, image: Picture, stamp: int = 0) -> Poses:
+        """The person in an image (h, w, 3) uint8 BGR."""
         height, width = image.shape[:2]
         assert self._process.stdin
         self._process.stdin.write(json.dumps([height, width]).encode() + b'\n')

@@ -17,6 +17,10 @@ from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import to_pixels
 from action_recognition.skeleton import LIMBS, NUM_JOINTS, FloatArray
 
+#: How far from the middle of a person a joint may lie to which no limb leads, in parts of the
+#: longer side of the box round the joints that limbs do lead to.
+REACH = 0.7
+
 
 @dataclass(frozen=True)
 class DecoderConfig:
@@ -134,14 +138,17 @@ def limb_scores(fields: Tensor, cells: Tensor, samples: int) -> Tensor:
     return (mean[:, 0] * unit[..., 0] + mean[:, 1] * unit[..., 1]).view(n, limbs, count, count)
 
 
-def assemble(score: FloatArray, limbs: FloatArray, config: DecoderConfig) -> npt.NDArray[np.int64]:
+def assemble(
+    cells: FloatArray, score: FloatArray, limbs: FloatArray, config: DecoderConfig
+) -> npt.NDArray[np.int64]:
     """Join the candidate joints of one image to people along the limbs.
 
     Limb by limb, each pair of joint types is matched as an assignment problem; then joints that
     are linked belong together. Where two groups would give a person a second joint of a kind,
-    the weaker link is cut.
+    the weaker link is cut. What is left over goes to people who lack it (`_complete`).
 
     Args:
+        cells: (14, k, 2) places of the candidates, in any unit.
         score: (14, k) height of the candidates, best first, 0 for none.
         limbs: (13, k, k) from `limb_scores`.
 
@@ -179,7 +186,33 @@ def assemble(score: FloatArray, limbs: FloatArray, config: DecoderConfig) -> npt
     index = np.full((len(people), NUM_JOINTS), -1, np.int64)
     for row, (_, group) in zip(index, people, strict=True):
         row[list(group)] = list(group.values())
+    _complete(index, cells, counts)
     return index
+
+
+def _complete(
+    index: npt.NDArray[np.int64], cells: FloatArray, counts: npt.NDArray[np.int64]
+) -> None:
+    """Give each joint that nobody has to the nearest person within `REACH` who lacks it.
+
+    The highest peaks come first. The limbs of such joints said nothing, as those of covered and
+    of foreshortened ones do.
+    """
+    joint, seen = np.arange(NUM_JOINTS), index >= 0
+    if seen.all():
+        return
+    boxes = [(cells[joint[has], row[has]], row) for row, has in zip(index, seen, strict=True)]
+    people = [(box.mean(0), REACH * np.ptp(box, 0).max(), row) for box, row in boxes]
+    for j in np.flatnonzero(~seen.all(0)).tolist():
+        taken = set(index[:, j].tolist())
+        for k in range(counts[j]):
+            near = [
+                (distance / reach, i)
+                for i, (middle, reach, row) in enumerate(people)
+                if row[j] < 0 and (distance := np.hypot(*(cells[j, k] - middle))) < reach
+            ]
+            if near and k not in taken:
+                people[min(near)[1]][2][j] = k
 
 
 @torch.inference_mode()
@@ -207,7 +240,7 @@ def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
             values.reshape(part.shape[1:])
             for values, part in zip(np.split(row, ends[:-1]), found, strict=True)
         )
-        index = assemble(score, limb, config)
+        index = assemble(xy, score, limb, config)
         joint, seen = np.arange(NUM_JOINTS), index >= 0
         people.append(
             People(

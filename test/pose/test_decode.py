@@ -81,6 +81,33 @@ def test_nobody_gives_no_one():
     assert score.shape == (0, 14)
 
 
+def without_limb(output, limb):
+    output.limbs[:, 2 * limb : 2 * limb + 2] = 0
+    return output
+
+
+def test_joint_to_which_no_limb_leads_goes_to_the_person_round_it():
+    forearm = LIMBS.index((Joint.LEFT_ELBOW, Joint.LEFT_WRIST))
+    left, right = PERSON * 0.8, PERSON * 0.8 + (70, 0)
+    xy, _ = decode_one(without_limb(maps_of(left, right), forearm))
+    np.testing.assert_allclose(by_left(xy), [left, right], atol=1)
+
+
+def test_joint_far_from_everybody_stays_alone():
+    person = PERSON.copy()
+    person[Joint.LEFT_WRIST] = (215, 215)
+    forearm = LIMBS.index((Joint.LEFT_ELBOW, Joint.LEFT_WRIST))
+    _, score = decode_one(without_limb(maps_of(person), forearm))
+    assert np.flatnonzero(score[0] == 0).tolist() == [Joint.LEFT_WRIST]
+
+
+def test_joint_that_somebody_has_is_not_given_twice():
+    left, right = PERSON * 0.8, PERSON * 0.8 + (70, 0)
+    left[Joint.LEFT_WRIST] = np.nan
+    xy, _ = decode_one(maps_of(left, right))
+    np.testing.assert_allclose(by_left(xy), [left, right], atol=1)
+
+
 def test_fragment_of_a_person_is_dropped():
     person = PERSON.copy()
     person[CONFIG.min_joints - 1 :] = np.nan
@@ -132,7 +159,7 @@ def test_nobody_gets_a_second_joint_of_a_kind():
     score[:, 0] = 0.9
     score[Joint.LEFT_KNEE, 1] = 0.8
     limbs = np.full((13, 2, 2), 0.9, np.float32)
-    index = assemble(score, limbs, CONFIG)
+    index = assemble(np.zeros((14, 2, 2)), score, limbs, CONFIG)
     assert len(index) == 1
     assert (index == 0).all()
 
@@ -227,22 +254,35 @@ def slow_decode(joints, limbs, config):
         two = next(person for person in people if second in person)
         if value >= config.limb_threshold and not {j for j, _ in one} & {j for j, _ in two}:
             people = [p for p in people if p is not one and p is not two] + [one | two]
-    rows = []
+    rows, taken = [], set()
     for person in people:
-        row = {
-            j: (8 * peaks[j][k][0] + 3.5, 8 * peaks[j][k][1] + 3.5, peaks[j][k][2])
-            for j, k in person
-        }
+        row = {}
+        for joint, k in person:
+            x, y, score = peaks[joint][k]
+            row[joint] = 8 * x + 3.5, 8 * y + 3.5, score
         mean = np.mean([score for _, _, score in row.values()])
         if len(row) >= config.min_joints and mean >= config.min_score:
             rows.append(row)
+            taken |= person
+    spots = []
+    for row in rows:
+        box = np.array([(x, y) for x, y, _ in row.values()])
+        spots.append((box.mean(0), 0.7 * (box.max(0) - box.min(0)).max()))
+    for joint in range(14):
+        for k, (x, y, score) in enumerate(peaks[joint]):
+            place = np.array([8 * x + 3.5, 8 * y + 3.5])
+            distances = [
+                np.linalg.norm(place - middle) / reach if joint not in row else np.inf
+                for row, (middle, reach) in zip(rows, spots, strict=True)
+            ]
+            if (joint, k) not in taken and min(distances, default=1) < 1:
+                rows[int(np.argmin(distances))][joint] = (*place, score)
     return rows
 
 
 def assert_same_people(people, rows):
     assert len(people.xy) == len(rows)
     assert people.xy.dtype == people.score.dtype == np.float32
-    assert (np.diff(people.score.sum(1)) <= 0).all()
     order = np.argsort(np.nanmean(people.xy[..., 0], 1))
     rows = sorted(rows, key=lambda row: np.mean([x for x, _, _ in row.values()]))
     for xy, score, row in zip(people.xy[order], people.score[order], rows, strict=True):
