@@ -95,10 +95,11 @@ class ClipTask(Task):
         self.watched = relabel(self.validation, self.classes)
         self.others: dict[str, SkeletonClip] = {}
         if config.teacher_share:
-            teacher = jhmdb.load_jhmdb(data / 'jhmdb', config.split, 'train', 'teacher')
+            source = 'best' if config.joints == 'estimated' else 'teacher'
+            others = jhmdb.load_jhmdb(data / 'jhmdb', config.split, 'train', source)
             known = {clip.name for clip in self.clips}
-            teacher = [clip for clip in teacher if clip.name in known]
-            self.others = {clip.name: clip for clip in relabel(teacher, self.labels)}
+            others = [clip for clip in others if clip.name in known]
+            self.others = {clip.name: clip for clip in relabel(others, self.labels)}
         self.recordings = odd_people(data) if config.background else []
         self.about = {'unseen_clips': len(clips) - len(self.clips)} if config.joints else {}
         sets = [
