@@ -59,7 +59,7 @@ class World:
             np.polyfit(2.0 * image[v, u, channel], place, 1) for channel, place in ((0, u), (1, v))
         )
         xy = self.people * (scale_x, scale_y) + (left, top)
-        tall = np.ptp(xy[..., 1], axis=1)
+        tall = np.nanmax(xy[..., 1], axis=1, initial=0) - np.nanmin(xy[..., 1], 1, initial=1e9)
         xy = xy[(tall >= self.sizes[0]) & (tall <= self.sizes[1])]
         people = torch.from_numpy(xy)[None].float()
         there = torch.ones(people.shape[:2], dtype=torch.bool)
@@ -270,6 +270,24 @@ def test_who_has_left_the_image_costs_nothing():
     found = gaze.look(ramp(), 2, known(here, left))
     assert world.glances == [1]
     assert len(found) == 1
+
+
+def test_legs_that_were_covered_for_long_are_found_again():
+    """A crop round the trunk alone would not show them."""
+    (person,) = standing((150, 80))
+    behind_a_table = np.where(
+        np.isin(np.arange(NUM_JOINTS), [9, 10, 12, 13])[:, None], np.nan, person
+    )
+    world = World(person)
+    gaze, tracker = gaze_at(world), Tracker(TrackerConfig(max_lost=0.2))
+    seen = []
+    for i in range(20):
+        world.people = np.array([behind_a_table if 2 <= i < 12 else person])
+        people = tracker.update(gaze.look(ramp(), i * FRAME, tracker.predict(i * FRAME)))
+        seen.append(people.seen.sum(1).tolist())
+    assert world.glances == ['full'] + [1] * 19
+    assert seen[2:12] == [[10]] * 10
+    assert seen[-4:] == [[14]] * 4
 
 
 def test_joints_made_up_beyond_the_border_are_dropped():
