@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,8 @@ PACKAGES = {
 #: Any of these is there where a driver of NVIDIA is: the first on PCs, the others on Jetsons.
 GPU_DEVICES = ('/dev/nvidia0', '/dev/nvhost-gpu', '/dev/nvgpu')
 PIP = 'python3 -m pip install'
+#: Modules that run the pose network, besides torch.
+FAST_RUNTIMES = ('tensorrt', 'openvino', 'onnxruntime')
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,16 @@ def check_torch(gpu_devices: Sequence[str] = GPU_DEVICES) -> Iterator[Check]:
         yield Check('device', OK, f'{found} (no GPU)')
 
 
+def check_runtimes() -> Iterator[Check]:
+    """What can run the pose network faster than PyTorch."""
+    found = [name for name in FAST_RUNTIMES if find_spec(name)]
+    if found:
+        yield Check('pose runtimes', OK, ', '.join([*found, 'torch']))
+    else:
+        fix = f'{PIP} openvino (Intel and AMD) or onnxruntime (any processor)'
+        yield Check('pose runtimes', WARN, 'torch alone, which is slow on a processor', fix)
+
+
 def check_opencv() -> Iterator[Check]:
     """OpenCV, and whether it decodes video."""
     cv2, fault = _import('cv2')
@@ -269,6 +282,7 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     check_packages,
     check_ros,
     check_torch,
+    check_runtimes,
     check_opencv,
     check_cv_bridge,
     check_weights,

@@ -113,6 +113,21 @@ def test_torch_built_without_the_gpu_that_is_there(monkeypatch, tmp_path):
     assert states(doctor.check_torch(gpu_devices=(str(device),))) == {'torch': OK, 'device': WARN}
 
 
+@pytest.mark.parametrize(
+    ('installed', 'state', 'found'),
+    [
+        (('onnxruntime', 'openvino'), OK, 'openvino, onnxruntime, torch'),
+        (('tensorrt',), OK, 'tensorrt, torch'),
+        ((), WARN, 'torch alone, which is slow on a processor'),
+    ],
+)
+def test_runtimes_of_the_pose_network(monkeypatch, installed, state, found):
+    monkeypatch.setattr(doctor, 'find_spec', lambda name: name if name in installed else None)
+    (check,) = doctor.check_runtimes()
+    assert (check.state, check.found) == (state, found)
+    assert bool(check.fix) == (state == WARN)
+
+
 def test_cv_bridge_that_cannot_convert(monkeypatch):
     """As the one from PyPI under NumPy 2."""
 
