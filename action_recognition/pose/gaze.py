@@ -145,7 +145,12 @@ class Gaze:
         people = [person for person in found if person is not None]
         if full:
             self._images_since_full = 0
-            people += _strangers(self.estimator.estimate(image, stamp), people)
+            denied = [
+                People(xy, score)
+                for xy, score, person in zip(known.xy, known.score, found, strict=True)
+                if person is None
+            ]
+            people += _strangers(self.estimator.estimate(image, stamp), people + denied)
         self.last = Glance(full, regions)
         if not people:
             return Poses.empty(stamp, size)
@@ -186,7 +191,8 @@ class Gaze:
             pairs += [(-value, row, i) for i, value in enumerate(alike) if value >= EXPECTED]
         for _, row, i in sorted(pairs):
             person = People(seen[row].xy[i], seen[row].score[i])
-            if answers[row] is None and not _is_among(person, answers):
+            taken = [answer for answer in answers if answer is not None]
+            if answers[row] is None and not _is_among(person, taken):
                 answers[row] = person
         return answers
 
@@ -212,15 +218,18 @@ def _inside(people: People, size: tuple[int, int]) -> People:
     )
 
 
-def _is_among(person: People, others: list[People | None]) -> bool:
-    there = [other for other in others if other is not None]
-    if not there:
+def _is_among(person: People, others: list[People]) -> bool:
+    if not others:
         return False
-    xy, score = (np.stack(part) for part in zip(*there, strict=True))
+    xy, score = (np.stack(part) for part in zip(*others, strict=True))
     return bool((oks(person.xy[None], person.score[None], xy, score) > SAME_PERSON).any())
 
 
-def _strangers(found: Poses, people: list[People]) -> list[People]:
-    """Those found in the whole image who are not among the people found in crops."""
+def _strangers(found: Poses, looked_at: list[People]) -> list[People]:
+    """Those found in the whole image who are not among those of whom a crop has told.
+
+    That goes for people whom a crop has denied, too: it shows them at the size that the network
+    knows, and so most of them are ghosts that the network sees at another size alone.
+    """
     everybody = [People(xy, score) for xy, score in zip(found.xy, found.score, strict=True)]
-    return [person for person in everybody if not _is_among(person, list(people))]
+    return [person for person in everybody if not _is_among(person, looked_at)]

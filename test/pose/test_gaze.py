@@ -227,6 +227,18 @@ def test_nobody_is_found_twice_by_crops_and_the_whole_image():
     assert (gaze.last.full, len(gaze.last.regions)) == (True, 1)
 
 
+def test_a_crop_outweighs_the_whole_image():
+    """A ghost: person-like only at the scale of the whole image."""
+    here, ghost = standing((80, 80)), standing((220, 80), size=1.3)
+    world = World(*here, *ghost)
+    gaze = gaze_at(world, full_every=1, margin=0.5, crop_size=96)
+    assert len(gaze.look(ramp(), 0, Poses.empty(0, (WIDTH, HEIGHT)))) == 2
+    world.sizes = (60, 400)  # a person fills half of a crop
+    world.people = np.array(ghost)
+    assert len(gaze.look(ramp(), 1, known(*ghost))) == 0
+    assert len(gaze.look(ramp(), 2, Poses.empty(2, (WIDTH, HEIGHT)))) == 1
+
+
 def test_most_crops_of_an_image():
     small = standing((40, 60), (110, 60), (180, 60), size=0.6)
     large = standing((270, 60), size=1.0)
