@@ -87,6 +87,7 @@ COLUMNS = {
     'ids per clip': '{ids:.2f}',
     'crops per image': '{crops:.2f}',
     'whole frames': '{full:.2f}',
+    'kilopixels': '{kilopixels:.0f}',
     'ms mean': '{ms_mean:.1f}',
     'ms p95': '{ms_p95:.1f}',
 }
@@ -184,6 +185,11 @@ class Tally:
             ids |= {track_id} - {None}
         self.ids.append(len(ids))
 
+    def kilopixels(self) -> float:
+        """Input of the network per image in thousands of pixels: its work is proportional."""
+        crops = float(np.mean(self.crops)) * self.way.look.crop_size**2
+        return (crops + float(np.mean(self.full)) * self.way.input_size**2) / 1e3
+
     def figures(self) -> dict[str, Any]:
         """A row of the table."""
         return {
@@ -196,6 +202,7 @@ class Tally:
             'ids': float(np.mean(self.ids)),
             'crops': float(np.mean(self.crops)),
             'full': float(np.mean(self.full)),
+            'kilopixels': self.kilopixels(),
             'ms_mean': 1e3 * float(np.mean(self.seconds)),
             'ms_p95': 1e3 * float(np.percentile(self.seconds, 95)),
             'frames': len(self.right),
