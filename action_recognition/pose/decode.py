@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -215,6 +217,21 @@ def _complete(
                 people[min(near)[1]][2][j] = k
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in this thread alone.
+
+    What decoding computes is too small to share. Threads that helped would wait for more, busily,
+    and take the cores from the runtime that sees the next image: two milliseconds of it on two.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @torch.inference_mode()
 def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
     """The people of every image of a batch.
@@ -225,14 +242,15 @@ def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
     Args:
         output: maps of n images, (n, 14, h, w) and (n, 26, h, w).
     """
-    peaks = find_peaks(output.joints, config.joint_threshold, config.max_people)
-    if peaks.score.device.type == 'cpu':
-        # Only where it needs no waiting for a device: most images have few candidates.
-        most = max(int((peaks.score > 0).sum(-1).max()), 1)
-        peaks = Peaks(peaks.cells[:, :, :most], peaks.score[:, :, :most])
-    limbs = limb_scores(output.limbs, peaks.cells, config.samples)
-    found = (to_pixels(peaks.cells), peaks.score.clamp_max(1), limbs)
-    table = torch.cat([part.flatten(1) for part in found], 1).cpu().numpy()
+    with one_thread():
+        peaks = find_peaks(output.joints, config.joint_threshold, config.max_people)
+        if peaks.score.device.type == 'cpu':
+            # Only where it needs no waiting for a device: most images have few candidates.
+            most = max(int((peaks.score > 0).sum(-1).max()), 1)
+            peaks = Peaks(peaks.cells[:, :, :most], peaks.score[:, :, :most])
+        limbs = limb_scores(output.limbs, peaks.cells, config.samples)
+        found = (to_pixels(peaks.cells), peaks.score.clamp_max(1), limbs)
+        table = torch.cat([part.flatten(1) for part in found], 1).cpu().numpy()
     ends = np.cumsum([part[0].numel() for part in found])
     people = []
     for row in table:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from action_recognition.pose import decode as decoding
 from action_recognition.pose.decode import DecoderConfig, assemble, decode, find_peaks, limb_scores
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import encode
@@ -340,3 +341,20 @@ def test_decoding_on_a_gpu_is_that_on_the_cpu():
     (people,) = decode(StageOutput(*(maps.cuda() for maps in output)), CONFIG)
     for got, want in zip(people, decode_one(output), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def test_decoding_uses_one_thread_and_leaves_the_number_as_it_was(monkeypatch):
+    inside = []
+
+    def find(*args):
+        inside.append(torch.get_num_threads())
+        return find_peaks(*args)
+
+    monkeypatch.setattr(decoding, 'find_peaks', find)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        decode(StageOutput(torch.zeros(1, 14, 6, 6), torch.zeros(1, 26, 6, 6)), DecoderConfig())
+        assert (inside, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
