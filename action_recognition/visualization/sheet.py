@@ -46,13 +46,15 @@ def _picture(image: Image, coloured: FloatArray, white: FloatArray, caption: str
     left, above = (SIDE - scale * width) / 2, (SIDE - scale * height) / 2
     move = np.array([[scale, 0, left], [0, scale, above]])
     out = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_AREA, borderValue=INK)
+    corner = np.array([left, above], np.float32)
     score = np.isfinite(coloured).all(-1).astype(np.float32)
-    people = Poses((coloured * scale + (left, above))[None], score[None], np.array([1]))
+    people = Poses((coloured * scale + corner)[None], score[None], np.array([1]))
     canvas = draw_people(out.astype(np.uint8, copy=False), people)
-    points = np.asarray(white * scale + (left, above), np.float32)
+    points = white * scale + corner
     for a, b in LIMBS:
-        if np.isfinite(points[[a, b]]).all():
-            start, end = np.round(points[[a, b]]).astype(int).tolist()
+        ends = points[[a, b]]
+        if np.isfinite(ends).all():
+            start, end = ends.round().astype(int).tolist()
             cv2.line(canvas, start, end, WHITE, 1, cv2.LINE_AA)
     cv2.putText(canvas, caption, (5, SIDE - 7), FONT, 0.5, INK, 3, cv2.LINE_AA)
     cv2.putText(canvas, caption, (5, SIDE - 7), FONT, 0.5, WHITE, 1, cv2.LINE_AA)
