@@ -47,9 +47,8 @@ def _picture(image: Image, coloured: FloatArray, white: FloatArray, caption: str
     move = np.array([[scale, 0, left], [0, scale, above]])
     out = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_AREA, borderValue=INK)
     corner = np.array([left, above], np.float32)
-    score = np.isfinite(coloured).all(-1).astype(np.float32)
-    moved = np.asarray(coloured * scale + corner)
-    people = Poses(moved[None], score[None], np.array([1]))
+    score = np.asarray(np.isfinite(coloured).all(-1), np.float32)
+    people = Poses((coloured * scale + corner)[None], score[None], np.array([1]))
     canvas = draw_people(out.astype(np.uint8, copy=False), people)
     points = white * scale + corner
     for a, b in LIMBS:
