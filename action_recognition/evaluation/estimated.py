@@ -26,6 +26,9 @@ from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
 
+#: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.
+VERSION = 1
+
 
 @dataclass(frozen=True)
 class Video:
@@ -131,7 +134,8 @@ class JointCache:
         Raises:
             UserError: there are no such weights.
         """
-        parts = weights.digest(weights.find(self.pose)), self.config, self.look, self.tracker
+        network = weights.digest(weights.find(self.pose))
+        parts = VERSION, network, self.config, self.look, self.tracker
         settings = ' '.join(map(str, parts))
         return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
 
