@@ -130,10 +130,12 @@ setup(
     ],
     extras_require={
         'torch': ['torch>=2.1'],
+        'mediapipe': ['mediapipe>=0.10.14'],
         'onnx': ['onnxruntime>=1.15'],
         'opencv': ['opencv-python-headless>=4.5'],
         'openvino': ['openvino>=2024.0'],
         'peers': ['scikit-learn>=1.2'],
+        'rtmlib': ['onnxruntime>=1.15', 'rtmlib>=0.0.16'],
         'train': ['lightning-fabric>=2.2'],
     },
     entry_points={'console_scripts': [f'action-recognition = {NAME}.cli:main']},

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from action_recognition.benchmarking import mediapipe_worker
 from action_recognition.errors import UserError
+from action_recognition.pose.backends import mediapipe_worker
+from action_recognition.pose.backends.blazepose import to_poses
 from action_recognition.pose.decode import People
 from action_recognition.skeleton import Poses
 
@@ -158,12 +159,7 @@ class MediaPipe(PeerEstimator):
         answer = self._answer()
         if fault := answer.get('error'):
             raise UserError(f'mediapipe: {fault}')
-        frame: dict[str, Any] = {'stamp': stamp, 'image_size': (width, height)}
-        if not answer['landmarks']:
-            return Poses.empty(**frame)
-        x, y, score = np.array(answer['landmarks'], np.float32).T
-        xy = np.stack([x * width, y * height], -1)
-        return Poses.from_blazepose33(xy[None], score[None], **frame)
+        return to_poses(answer['landmarks'], stamp, (width, height))
 
     def close(self) -> None:
         """End the process."""

@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
     pose = tasks.add_parser('pose', help='PCK@0.2 of a pose estimator')
     pose.add_argument('--set', required=True, choices=('lspet', 'jhmdb', 'coco'))
-    pose.add_argument('--model', default='pose', help='name or path of the weights')
+    pose.add_argument(
+        '--model', default='pose', help='name or path of the weights, or a model of the backend'
+    )
     pose.add_argument('--device', default='auto', help='auto, cpu or cuda')
     pose.add_argument(
         '--input-size',
@@ -74,7 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='name or path of the recogniser (default: online_union32); give it again for each '
         'seed of a training to get the mean',
     )
-    video.add_argument('--pose', default='pose', metavar='NAME', help='weights of the pose network')
+    video.add_argument(
+        '--pose',
+        default='pose',
+        metavar='NAME',
+        help='weights of the pose network, or a model of the backend',
+    )
     video.add_argument('--device', default='auto', help='auto, cpu or cuda')
     video.add_argument(
         '--report',
@@ -82,6 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         help='write figures.json and pictures of confusion, reliability and earliness here',
     )
+    for task in (pose, video):
+        task.add_argument(
+            '--backend',
+            default='ours',
+            metavar='NAME',
+            help='what finds people: ours, rtmlib, mediapipe or a plug-in (docs/backends.md)',
+        )
     for task in (action, video):
         task.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
 
@@ -105,13 +119,21 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
     if args.limit is not None and args.limit < 1:
         raise UserError(f'--limit must be at least 1, not {args.limit}')
     from action_recognition.evaluation.pose import evaluate
+    from action_recognition.pose.backends.registry import OURS
     from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 
-    config = EstimatorConfig() if args.input_size is None else EstimatorConfig(args.input_size)
-    estimator = create_estimator(args.model, args.device, config)
+    if args.input_size is not None and args.backend != OURS:
+        raise UserError('--input-size is of our own network: leave it out with another backend')
+    size = {} if args.input_size is None else {'input_size': args.input_size}
+    config = EstimatorConfig(**size, backend=args.backend)
     if args.report:
         _make_folder(args.report)
-    figures = evaluate(args.set, args.data, estimator, args.limit, args.report)
+    estimator = create_estimator(args.model, args.device, config)
+    try:
+        figures = evaluate(args.set, args.data, estimator, args.limit, args.report)
+    finally:
+        estimator.close()
+    figures = {'backend': args.backend, **figures}
     if args.report:
         write_json(args.report / 'figures.json', figures)
     return figures
@@ -152,9 +174,12 @@ def _video(args: argparse.Namespace) -> dict[str, Any]:
 
 def _cache(args: argparse.Namespace) -> Any:
     from action_recognition.evaluation.estimated import JointCache, default_cache
+    from action_recognition.pose.estimator import EstimatorConfig
 
-    found_by = {key: getattr(args, key) for key in ('pose', 'device') if hasattr(args, key)}
-    return JointCache(args.cache or default_cache(), **found_by)
+    folder = args.cache or default_cache()
+    if args.task != 'video':
+        return JointCache(folder)
+    return JointCache(folder, args.pose, args.device, EstimatorConfig(backend=args.backend))
 
 
 def _make_folder(path: Path) -> None:

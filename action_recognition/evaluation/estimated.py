@@ -1,4 +1,4 @@
-"""The main person of a video as our own pose network and tracker see them, kept on disk.
+"""The main person of a video as a pose estimator and our tracker see them, kept on disk.
 
 Finding people in thousands of images takes minutes, so every video's joints are written as soon
 as they are known: a run that was killed goes on where it ended, and the next one is quick.
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from action_recognition import weights
 from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip, read_npz
 from action_recognition.datasets.folder import load_folder
 from action_recognition.datasets.sources import open_source
+from action_recognition.pose.backends import registry
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
@@ -114,8 +114,8 @@ class JointCache:
     """Estimated joints of videos, found on first use and kept under `folder`.
 
     Attributes:
-        folder: of all caches; joints found with other weights or settings lie beside each other.
-        pose: name or path of the weights of the pose network.
+        folder: of all caches; joints found by other means or settings lie beside each other.
+        pose: name or path of the weights of the pose network, or a model of another backend.
         device: where to compute.
         config, look, tracker: as in the perception node.
     """
@@ -129,13 +129,13 @@ class JointCache:
 
     @property
     def place(self) -> Path:
-        """The folder of these weights and settings.
+        """The folder of this backend, its model and these settings.
 
         Raises:
-            UserError: there are no such weights.
+            UserError: there is no such backend, or no such weights.
         """
-        network = weights.digest(weights.find(self.pose))
-        parts = VERSION, network, self.config, self.look, self.tracker
+        found_by = registry.fingerprint(self.config.backend, self.pose)
+        parts = VERSION, found_by, self.config, self.look, self.tracker
         settings = ' '.join(map(str, parts))
         return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
 

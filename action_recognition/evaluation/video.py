@@ -1,4 +1,4 @@
-"""From the pixels of a video to one label: pose network, tracker and recogniser together."""
+"""From the pixels of a video to one label: pose estimator, tracker and recogniser together."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from action_recognition.evaluation.estimated import (
     folder_videos,
     jhmdb_videos,
 )
+from action_recognition.pose.backends.registry import OURS
 
 
 def run(
     data: Path, models: Sequence[str], cache: JointCache, split: int = 1, report: Path | None = None
 ) -> dict[str, Any]:
-    """Score recognisers on what our pose network and tracker make of videos.
+    """Score recognisers on what a pose estimator and our tracker make of videos.
 
     The answer is about the main person of each video (`main_person`), after the last image that
     shows them; where nobody was found the video counts as wrong.
@@ -33,19 +34,26 @@ def run(
 
     Returns:
         What `evaluate action` gives, and `detected_fraction`, `not_detected` (names), and for
-        JHMDB `pose_trained_on_fraction`, the share of the videos that taught the pose network.
+        JHMDB and our pose network `pose_trained_on_fraction`, the share of the videos that taught
+        it.
 
     Raises:
         UserError: weights or videos are missing or do not fit each other.
     """
     official = (data / 'splits').is_dir()
     labels: tuple[str, ...] = jhmdb.CLASSES
-    about: dict[str, Any] = {'set': 'jhmdb21' if official else data.name, 'pose': cache.pose}
+    about: dict[str, Any] = {
+        'set': 'jhmdb21' if official else data.name,
+        'backend': cache.config.backend,
+        'pose': cache.pose,
+    }
     if official:
         names = jhmdb.clip_names(data, split, 'test')
         videos = jhmdb_videos(data, names)
         known = set(jhmdb.clip_names(data, 1, 'train'))
-        about |= {'split': split, 'pose_trained_on_fraction': len(known & {*names}) / len(names)}
+        about['split'] = split
+        if cache.config.backend == OURS:
+            about['pose_trained_on_fraction'] = len(known & {*names}) / len(names)
     else:
         videos = folder_videos(data)
         labels = tuple(dict.fromkeys(video.label for video in videos))

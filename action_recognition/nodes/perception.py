@@ -20,6 +20,7 @@ from action_recognition.nodes.images import BgrImage, Picture, bgr_to_image, to_
 from action_recognition.nodes.markers import skeleton_markers
 from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
+from action_recognition.pose.backends.registry import DEFAULT_MODEL
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
 from action_recognition.pose.gaze import MODES, Gaze, LookConfig
@@ -48,7 +49,19 @@ class PerceptionNode(StageNode):
     NAME = 'perception'
     SETTINGS = (
         Setting('image_transport', 'raw', 'How images come.', choices=TRANSPORTS),
-        Setting('model', 'pose', 'Name of pose weights, or the path of a .safetensors file.'),
+        Setting(
+            'backend',
+            ESTIMATOR.backend,
+            'What finds people: ours, rtmlib, mediapipe or the name of a plug-in '
+            '(docs/backends.md). Others see full images only, and take neither input_size nor '
+            'stages nor runtime.',
+        ),
+        Setting(
+            'model',
+            DEFAULT_MODEL,
+            'Name of pose weights, or the path of a .safetensors file; of another backend, what '
+            "it takes for a model, or 'pose' for its default.",
+        ),
         Setting(
             'device', 'auto', "Where to compute: 'auto' (a GPU if there is one), 'cpu', 'cuda'."
         ),
@@ -190,7 +203,11 @@ class PerceptionNode(StageNode):
     def start(self) -> None:
         decoder = DecoderConfig(**self._group('decoder', DecoderConfig, {}))
         config = EstimatorConfig(
-            self.value('input_size'), self.value('stages'), decoder, self.value('runtime')
+            self.value('input_size'),
+            self.value('stages'),
+            decoder,
+            self.value('runtime'),
+            self.value('backend'),
         )
         self._tracker = Tracker(self._tracker_config({}))
         self._last: tuple[int, Header, Poses] | None = None

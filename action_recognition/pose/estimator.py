@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from action_recognition import weights
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
+from action_recognition.pose.backends import registry
 from action_recognition.pose.by_shape import PREPARE_AFTER
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import DecoderConfig, People, decode
@@ -30,7 +31,7 @@ CAMERA = (640, 480)
 
 
 class PoseEstimator(Protocol):
-    """Anything that finds people in an image; see `create_estimator` for ours.
+    """Anything that finds people in an image; `create_estimator` makes them by name.
 
     Attributes:
         name: what to show in logs and diagnostics.
@@ -45,14 +46,23 @@ class PoseEstimator(Protocol):
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """The people in an image (h, w, 3) uint8 BGR taken at `stamp` ns, without identities."""
 
+    def close(self) -> None:
+        """Give back the memory of the device; the estimator cannot be used after."""
+
+
+class CropEstimator(PoseEstimator, Protocol):
+    """One that also finds people in crops, which is what `Gaze` needs to follow them."""
+
     def people(self, images: Images) -> list[People]:
         """The people in each of (n, h, w, 3) uint8 BGR images as they are, h and w multiples of 8.
 
         Joints are in pixels of the image they are in.
         """
 
-    def close(self) -> None:
-        """Give back the memory of the device; the estimator cannot be used after."""
+
+def sees_crops(estimator: PoseEstimator) -> TypeGuard[CropEstimator]:
+    """Whether an estimator is a `CropEstimator`: ours is, those of others need not be."""
+    return hasattr(estimator, 'people')
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,15 @@ class EstimatorConfig:
         stages: how many stages to run, 0 for all that the weights hold.
         decoder: what counts as a joint, a limb, a person.
         runtime: one of `runtimes.RUNTIMES`.
+        backend: one of `backends.registry.names()`. Those of others take the thresholds of joints
+            and people from the decoder, and nothing else from here.
     """
 
     input_size: int = 224
     stages: int = 0
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     runtime: str = 'auto'
+    backend: str = registry.OURS
 
     def __post_init__(self) -> None:
         if self.input_size < 4 * STRIDE:
@@ -195,13 +208,21 @@ class NetworkEstimator:
 
 
 def create_estimator(
-    model: str = 'pose', device: str = 'auto', config: EstimatorConfig | None = None
+    model: str = registry.DEFAULT_MODEL, device: str = 'auto', config: EstimatorConfig | None = None
 ) -> PoseEstimator:
-    """The estimator of a published name or weights file, on a device, warmed up.
+    """The estimator of a backend and model, on a device, warmed up.
+
+    Args:
+        model: a published name or weights file; of another backend, what it takes for a model, or
+            `registry.DEFAULT_MODEL` for its own default.
+        config: names the backend.
 
     Raises:
-        UserError: as `NetworkEstimator.from_weights`.
+        UserError: as `NetworkEstimator.from_weights` and `registry.create`.
     """
+    config = config or EstimatorConfig()
+    if config.backend != registry.OURS:
+        return registry.create(config.backend, model, device, config)
     estimator = NetworkEstimator.from_weights(model, device, config)
     estimator.warm_up()
     return estimator

@@ -6,6 +6,7 @@ they have; a crop round somebody brings them to that size, and costs a fraction 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.decode import People
-from action_recognition.pose.estimator import PoseEstimator, image_size
+from action_recognition.pose.estimator import CropEstimator, PoseEstimator, image_size, sees_crops
 from action_recognition.pose.regions import cut, regions_round, to_image
 from action_recognition.skeleton import IntArray, Poses
 from action_recognition.tracking.similarity import oks
@@ -31,6 +32,8 @@ EXPECTED = 0.15
 SAME_PERSON = 0.4
 
 NO_REGIONS: IntArray = np.empty((0, 3), np.int64)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Gaze:
 
     Which images are seen whole follows from the images, their stamps and the people handed in, and
     from nothing else. An image stamped before the last one, or of another size, begins anew.
+    An estimator that is no `CropEstimator` is shown whole images, whatever the mode.
 
     Attributes:
         config: may be changed between images.
@@ -96,6 +100,8 @@ class Gaze:
     def __init__(self, estimator: PoseEstimator, config: LookConfig | None = None) -> None:
         self.estimator = estimator
         self.config = config or LookConfig()
+        if self.config.mode == 'crops' and not sees_crops(estimator):
+            log.warning('%s is shown full images: crops are for our own network', estimator.name)
         self.reset()
 
     def reset(self) -> None:
@@ -124,10 +130,11 @@ class Gaze:
         Raises:
             ValueError: the image has another shape or type, or no pixels.
         """
-        if self.config.mode == 'full':
+        estimator = self.estimator
+        if self.config.mode == 'full' or not sees_crops(estimator):
             self.reset()
             self.last = Glance(True, NO_REGIONS)
-            return self.estimator.estimate(image, stamp)
+            return estimator.estimate(image, stamp)
         size = image_size(image)
         if self._stamp is not None and (stamp < self._stamp or size != self._size):
             self.reset()
@@ -140,7 +147,7 @@ class Gaze:
             self._search or more or not len(known)
             or self._images_since_full >= self.config.full_every
         )  # fmt: skip
-        found = self._crops(image, known, regions)
+        found = self._crops(estimator, image, known, regions)
         self._note_lost(known, found)
         people = [person for person in found if person is not None]
         if full:
@@ -150,7 +157,7 @@ class Gaze:
                 for xy, score, person in zip(known.xy, known.score, found, strict=True)
                 if person is None
             ]
-            people += _strangers(self.estimator.estimate(image, stamp), people + denied)
+            people += _strangers(estimator.estimate(image, stamp), people + denied)
         self.last = Glance(full, regions)
         if not people:
             return Poses.empty(stamp, size)
@@ -169,7 +176,11 @@ class Gaze:
         return known[chosen], regions[chosen], len(rows) > len(chosen)
 
     def _crops(
-        self, image: npt.NDArray[np.uint8], known: Poses, regions: IntArray
+        self,
+        estimator: CropEstimator,
+        image: npt.NDArray[np.uint8],
+        known: Poses,
+        regions: IntArray,
     ) -> list[People | None]:
         """The person expected in each region, None where they are not to be found.
 
@@ -179,7 +190,7 @@ class Gaze:
         if not len(known):
             return answers
         size = self.config.crop_size
-        found = self.estimator.people(cut(image, regions, size))
+        found = estimator.people(cut(image, regions, size))
         seen = [
             _inside(People(to_image(people.xy, region, size), people.score), known.image_size)
             for people, region in zip(found, regions, strict=True)

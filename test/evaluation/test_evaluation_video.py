@@ -13,6 +13,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation import video
 from action_recognition.evaluation.action import clip_logits
+from action_recognition.pose.estimator import EstimatorConfig
 from action_recognition.recognition.models import OnlineRecognizer
 
 LABELS = ('run', 'sit', 'wave')
@@ -23,8 +24,9 @@ class Known:
 
     pose = 'pose'
 
-    def __init__(self):
+    def __init__(self, backend='ours'):
         self.asked = []
+        self.config = EstimatorConfig(backend=backend)
 
     def clips(self, videos):
         self.asked = videos
@@ -127,3 +129,6 @@ def test_official_split_of_jhmdb_and_how_much_of_it_taught_the_pose_network(tmp_
         assert (found['set'], found['classes'], found['split']) == ('jhmdb21', 21, split)
         shares[split] = found['pose_trained_on_fraction']
     assert shares == {1: 0, 2: 1, 3: 0.5}
+    others = video.run(root, [str(path)], Known('rtmlib'))
+    assert others['backend'] == 'rtmlib'
+    assert 'pose_trained_on_fraction' not in others

@@ -216,6 +216,7 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
             'device': 'cpu',
             'input_size': 128,
             'runtime': 'torch',
+            'backend': 'rtmlib',
             'decoder.max_people': 3,
             'look.crop_size': 160,
             'look.full_every': 4,
@@ -224,7 +225,7 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     )
     ((model, device, config),) = calls
     assert (model, device, config.input_size, config.decoder.max_people) == ('other', 'cpu', 128, 3)
-    assert config.runtime == 'torch'
+    assert (config.runtime, config.backend) == ('torch', 'rtmlib')
     facts = {item.key: item.value for item in node.health.report('', '').values}
     assert (facts['device'], facts['runtime']) == ('cpu', 'oracle float32')
     assert node._tracker.config.max_lost == 2.5

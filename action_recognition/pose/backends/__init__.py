@@ -1,0 +1,1 @@
+"""Pose estimators of others behind the interface of ours; docs/backends.md."""
