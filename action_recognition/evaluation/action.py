@@ -24,7 +24,12 @@ from action_recognition.evaluation.common import (
     project,
     summary,
 )
-from action_recognition.evaluation.estimated import JointCache, detected, jhmdb_videos
+from action_recognition.evaluation.estimated import (
+    JointCache,
+    detected,
+    jhmdb_videos,
+    pose_trained_on_fraction,
+)
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import (
     ONLINE_FEATURES,
@@ -332,15 +337,24 @@ def run(
         data, split, joints, cache: as in `load_set`.
         report: an existing folder for pictures of the figures.
 
+    Returns:
+        `figures` and what was scored; of estimated joints also `pose_trained_on_fraction`.
+
     Raises:
         UserError: as `enter`.
     """
     found = enter(set_name, data, models, split, joints, cache)
+    about: dict[str, Any] = {}
+    if joints == 'estimated':
+        root = data / 'jhmdb'
+        names = {clip.name for clip in found.clips} & {*jhmdb.clip_names(root, split, 'test')}
+        about['pose_trained_on_fraction'] = pose_trained_on_fraction(root, sorted(names))
     return {
         'set': set_name,
         'split': split,
         'joints': joints or ('truth' if set_name in ('penn', 'jhmdb14') else 'best'),
         'classes': len(found.classes),
+        **about,
         **judge(found, report),
     }
 

@@ -20,6 +20,7 @@ from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip, read_npz
 from action_recognition.datasets.folder import load_folder
 from action_recognition.datasets.sources import open_source
+from action_recognition.errors import UserError
 from action_recognition.pose.backends import registry
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 from action_recognition.pose.gaze import Gaze, LookConfig
@@ -54,6 +55,16 @@ def folder_videos(root: Path) -> list[Video]:
         Video(f'{label}/{path.stem}', label, f'{label}/{path.stem}', path)
         for label, path in load_folder(root)
     ]
+
+
+def pose_trained_on_fraction(root: Path, names: Sequence[str]) -> float:
+    """The share of '<class>/<clip>' of JHMDB that taught the pose network, as `train pose` does.
+
+    It learns from the training part of split 1, so that only the test part of that split is new to
+    it.
+    """
+    known = set(jhmdb.clip_names(root, 1, 'train'))
+    return sum(name in known for name in names) / len(names)
 
 
 def default_cache() -> Path:
@@ -148,6 +159,11 @@ class JointCache:
         place = self.place
         missing = [video for video in videos if not _file(place, video).is_file()]
         if missing:
+            for folder in {_file(place, video).parent for video in missing}:
+                try:  # before minutes of work
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise _not_writable(folder, error) from error
             estimator = create_estimator(self.pose, self.device, self.config)
             gaze, tracker = Gaze(estimator, self.look), Tracker(self.tracker)
             try:
@@ -165,17 +181,25 @@ def _file(place: Path, video: Video) -> Path:
 
 
 def _write(path: Path, clip: SkeletonClip) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
-    with partial.open('wb') as file:
-        np.savez(
-            file,
-            xy=clip.xy,
-            score=clip.score,
-            stamps=clip.stamps,
-            image_size=np.array(clip.image_size),
-        )
-    partial.replace(path)
+    try:
+        with partial.open('wb') as file:
+            np.savez(
+                file,
+                xy=clip.xy,
+                score=clip.score,
+                stamps=clip.stamps,
+                image_size=np.array(clip.image_size),
+            )
+        partial.replace(path)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f'cannot keep joints in {path} ({error.strerror}): give another folder with --cache'
+    )
 
 
 def _read(path: Path, video: Video) -> SkeletonClip:

@@ -13,6 +13,7 @@ from action_recognition.evaluation.estimated import (
     detected,
     folder_videos,
     jhmdb_videos,
+    pose_trained_on_fraction,
 )
 from action_recognition.pose.backends.registry import OURS
 
@@ -50,10 +51,9 @@ def run(
     if official:
         names = jhmdb.clip_names(data, split, 'test')
         videos = jhmdb_videos(data, names)
-        known = set(jhmdb.clip_names(data, 1, 'train'))
         about['split'] = split
         if cache.config.backend == OURS:
-            about['pose_trained_on_fraction'] = len(known & {*names}) / len(names)
+            about['pose_trained_on_fraction'] = pose_trained_on_fraction(data, names)
     else:
         videos = folder_videos(data)
         labels = tuple(dict.fromkeys(video.label for video in videos))

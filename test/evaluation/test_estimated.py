@@ -174,6 +174,31 @@ def test_a_damaged_file_is_one_clear_error(video, pose_file, made, tmp_path):
         cache.clips([video])
 
 
+@pytest.mark.parametrize('taken', ['', 'joints', 'joints/wave'])
+def test_a_folder_that_cannot_be_written_is_one_clear_error(
+    video, pose_file, made, tmp_path, taken
+):
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    path = tmp_path / 'cache' / taken.replace('joints', cache.place.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with pytest.raises(UserError, match=r'cannot keep joints in .*: give another folder'):
+        cache.clips([video])
+    assert made == []  # before anybody is looked for
+
+
+def test_a_disk_that_is_full_is_one_clear_error(video, pose_file, made, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(np, 'savez', full)
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    with pytest.raises(UserError, match='No space left on device'):
+        cache.clips([video])
+    assert made[0].closed
+    assert not list(cache.place.rglob('*.npz'))
+
+
 def test_videos_of_a_folder(video, tmp_path):
     (found,) = folder_videos(tmp_path / 'videos')
     assert (found.name, found.label, found.path) == ('wave/one', 'wave', video.path)

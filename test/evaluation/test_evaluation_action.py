@@ -211,6 +211,27 @@ def test_the_mean_over_seeds(tmp_path, penn_of_three):
         run('penn', tmp_path, [paths[0], joining])
 
 
+def test_how_much_of_the_estimated_joints_taught_the_pose_network(tmp_path, monkeypatch):
+    # Of the clips of JHMDB alone, here those of the classes that are scored; of split 1 a and b.
+    parts = {
+        (1, 'train'): ['pullup/a', 'sit/b'],
+        (1, 'test'): ['pullup/c', 'pullup/d'],
+        (2, 'test'): ['pullup/a', 'pullup/c', 'sit/b'],
+    }
+    monkeypatch.setattr(action.jhmdb, 'clip_names', lambda root, split, part: parts[split, part])
+    monkeypatch.setitem(action.SETS, 'jhmdb14', ('pullup',))
+
+    def load(set_name, data, part, split, *_):
+        names = [name for name in parts[split, part] if name.startswith('pullup')]
+        return [replace(clip('pullup', 12, k), name=n) for k, n in enumerate([*names, '7'])]
+
+    monkeypatch.setattr(action, 'load_set', load)
+    path = save(tmp_path, ('pullup', 'sit'))
+    shares = [run('jhmdb14', tmp_path, [path], split, 'estimated') for split in (1, 2)]
+    assert [found['pose_trained_on_fraction'] for found in shares] == [0, 0.5]
+    assert 'pose_trained_on_fraction' not in run('jhmdb14', tmp_path, [path], 2, 'truth')
+
+
 def test_pictures_of_the_figures(tmp_path, penn_of_three):
     labels = ('pullup', 'tennis_forehand', 'tennis_serve')
     paths = [save(tmp_path, labels, seed=seed) for seed in (1, 2)]
