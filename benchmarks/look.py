@@ -1,6 +1,7 @@
 """Where the pose network should look: whole frames beside crops round tracked people.
 
-python benchmarks/look.py --data DIR [--model NAME] [--only NAME,...] [--limit N] [--json FILE]
+python benchmarks/look.py --data DIR [--model NAME] [--only NAME,...] [--against NAME]
+    [--limit N] [--json FILE]
 
 Two sets, on neither of which is anything tested: clips of the training part of JHMDB split 1 with
 reliable joints, played whole (the network has learned from frames of them, so compare their rows
@@ -9,7 +10,9 @@ row as if a camera stood still. Every frame is also laid in the middle of a grey
 times as wide and high: people far away in a wide view. Network, gaze and tracker run as in the
 perception node; all settings take turns, clip by clip. Scored is the tracked person most like the
 truth, by PCK@0.2 of the 12 limb joints; where nobody is tracked every joint is wrong. Most images
-show one person, so "people per image" above 1 are mostly ghosts.
+show one person, so "people per image" above 1 are mostly ghosts. "Gain" is the PCK less that of the
+way named by `--against` on the same frames, with its 95 % interval: source videos are drawn anew,
+since clips of one video are alike.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +46,10 @@ LOOKS = 4
 FRAME = 33_333_333  # ns
 #: The frame lies in an image so many times as wide and high.
 ROOMS = (1, 2, 4)
+#: The way of looking of the perception node.
+DEFAULT = 'crops128'
+#: How often source videos are drawn for the interval of a gain.
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,8 @@ def _ways() -> tuple[Way, ...]:
         Way(f'margin{100 * m:.0f}', 224, LookConfig('crops', margin=m)) for m in (0.1, 0.4, 0.6)
     ]
     every = [Way(f'every{n}', 224, LookConfig('crops', full_every=n)) for n in (1, 5, 30)]
-    wide = [Way(f'wide{n}', n, LookConfig('crops')) for n in (288, 384)]
-    return (*full, *crops, *margins, *every, *wide)
+    frames = [Way(f'frame{n}', n, LookConfig('crops')) for n in (160, 288, 384)]
+    return (*full, *crops, *margins, *every, *frames)
 
 
 WAYS = _ways()
@@ -82,6 +89,7 @@ COLUMNS = {
     'margin': '{margin}',
     'every': '{full_every}',
     'PCK@0.2': '{pck:.3f}',
+    'gain (95 %)': '{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})',
     'tracked': '{tracked:.3f}',
     'people per image': '{people:.2f}',
     'ids per clip': '{ids:.2f}',
@@ -98,10 +106,12 @@ class Clip(NamedTuple):
 
     Attributes:
         xy: (T, 14, 2) true joints, NaN where not labelled; frames with too few do not count.
+        group: the video or photograph it comes from.
     """
 
     images: list[npt.NDArray[np.uint8]]
     xy: FloatArray
+    group: str
 
 
 def jhmdb_clips(root: Path, limit: int | None) -> Iterator[Clip]:
@@ -112,15 +122,15 @@ def jhmdb_clips(root: Path, limit: int | None) -> Iterator[Clip]:
         with open_source(str(video_path(root, clip.name))) as source:
             images = [frame.image for frame in source]
         xy = np.where(clip.inside[..., None], clip.xy, np.nan)
-        yield Clip(images, xy[: len(images)])
+        yield Clip(images, xy[: len(images)], clip.group)
 
 
 def lspet_clips(root: Path, limit: int | None) -> Iterator[Clip]:
     """Validation images, each as a clip of `LOOKS` frames of which the last is labelled."""
-    for person in spread(lspet_people(root, 'validation'), limit):
+    for i, person in enumerate(spread(lspet_people(root, 'validation'), limit)):
         xy = np.full((LOOKS, NUM_JOINTS, 2), np.nan, np.float32)
         xy[-1] = person.xy
-        yield Clip([person.image()] * LOOKS, xy)
+        yield Clip([person.image()] * LOOKS, xy, str(i))
 
 
 def spread(items: list[Any], limit: int | None) -> list[Any]:
@@ -147,7 +157,7 @@ def with_room(clip: Clip, room: int) -> Clip:
         )
         for image in clip.images
     ]
-    return Clip(images, clip.xy + np.array([left, above], np.float32))
+    return Clip(images, clip.xy + np.array([left, above], np.float32), clip.group)
 
 
 class Tally:
@@ -157,6 +167,7 @@ class Tally:
         self.way = way
         self.gaze = Gaze(create_estimator(model, device, EstimatorConfig(way.input_size)), way.look)
         self.right: list[FloatArray] = []
+        self.groups: list[str] = []
         self.tracked: list[bool] = []
         self.ids: list[int] = []
         self.people: list[int] = []
@@ -180,7 +191,8 @@ class Tally:
             if labelled.sum() < MIN_JOINTS:
                 continue
             xy, track_id = most_alike(people, truth)
-            self.right.append(correct_joints(xy[None], truth[None])[0])
+            self.right.append(correct_joints(xy[None], truth[None])[0, list(LIMB_JOINTS)])
+            self.groups.append(clip.group)
             self.tracked.append(track_id is not None)
             ids |= {track_id} - {None}
         self.ids.append(len(ids))
@@ -196,7 +208,7 @@ class Tally:
             'way': self.way.name,
             'input_size': self.way.input_size,
             **(asdict(self.way.look) if self.way.look.mode == 'crops' else {}),
-            'pck': float(np.nanmean(np.stack(self.right)[:, list(LIMB_JOINTS)])),
+            'pck': float(np.nanmean(np.stack(self.right))),
             'tracked': float(np.mean(self.tracked)),
             'people': float(np.mean(self.people)),
             'ids': float(np.mean(self.ids)),
@@ -209,10 +221,30 @@ class Tally:
         }
 
 
+def gain(right: FloatArray, against: FloatArray, groups: Sequence[str]) -> dict[str, float]:
+    """How much higher the PCK of one way is than that of another, and a 95 % interval.
+
+    Args:
+        right: (n, joints) of the one way, as `correct_joints` says. against: of the other.
+        groups: (n,) frames of one group are drawn together.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    counts = np.bincount(members, np.isfinite(right).sum(1))
+    more = np.bincount(members, np.nansum(right - against, axis=1))
+    counts, more = counts[counts > 0], more[counts > 0]  # in some no joint can be scored
+    drawn = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
+    low, high = np.quantile(more[drawn].sum(1) / counts[drawn].sum(1), [0.025, 0.975])
+    return {
+        'gain': float(more.sum() / counts.sum()),
+        'gain_low': float(low),
+        'gain_high': float(high),
+    }
+
+
 def most_alike(people: Poses, truth: FloatArray) -> tuple[FloatArray, int | None]:
     """(14, 2) joints and id of the person most like the truth; NaN and None where nobody is."""
-    seen = np.isfinite(truth).all(-1)
-    alike = oks(np.nan_to_num(truth)[None], seen[None], people.xy, people.score)[0]
+    seen = np.isfinite(truth[None]).all(-1)
+    alike = oks(np.nan_to_num(truth[None]), seen, people.xy, people.score)[0]
     if not len(people) or alike.max() <= 0:
         return np.full((NUM_JOINTS, 2), np.nan, np.float32), None
     best = int(alike.argmax())
@@ -248,6 +280,13 @@ def main() -> None:
         help='names of ways; all by default',
         metavar='NAME,...',
     )
+    parser.add_argument(
+        '--against',
+        choices=[way.name for way in WAYS],
+        default=DEFAULT,
+        help='the way that gains are over; default: %(default)s',
+        metavar='NAME',
+    )
     parser.add_argument('--limit', type=int, help='clips or images of each set')
     parser.add_argument('--json', type=Path, help='also write the figures here')
     args = parser.parse_args()
@@ -259,8 +298,13 @@ def main() -> None:
             for clip in tqdm(clips, desc=f'{name}, room {room}', unit='clip', disable=None):
                 for tally in tallies:
                     tally.play(with_room(clip, room))
-            rows += [{'set': name, 'room': room, **tally.figures()} for tally in tallies]
-            print(markdown(rows[-len(tallies) :], COLUMNS), '\n', flush=True)
+            part = [{'set': name, 'room': room, **tally.figures()} for tally in tallies]
+            for other in (tally for tally in tallies if tally.way.name == args.against):
+                for row, tally in zip(part, tallies, strict=True):
+                    if tally is not other:
+                        row |= gain(np.stack(tally.right), np.stack(other.right), tally.groups)
+            print(markdown(part, COLUMNS), '\n', flush=True)
+            rows += part
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + '\n')
 

@@ -40,7 +40,7 @@ def clip_of(look, frames=4):
         truth.append(BODY + np.array([60 + 2 * i, 30]))
     xy = np.array(truth, np.float32)
     xy[0] = np.nan
-    return look.Clip(images, xy)
+    return look.Clip(images, xy, 'walk')
 
 
 class WhiteBox:
@@ -87,9 +87,40 @@ def test_joints_off_by_a_torso_are_wrong(look, monkeypatch):
     monkeypatch.setattr(look, 'create_estimator', lambda *args: WhiteBox())
     tally = look.Tally(look.Way('it'), 'pose', 'cpu')
     clip = clip_of(look)
-    tally.play(look.Clip(clip.images, clip.xy + np.array([15, 0], np.float32)))
+    tally.play(clip._replace(xy=clip.xy + np.array([15, 0], np.float32)))
     assert tally.figures()['pck'] == 0
     assert tally.figures()['tracked'] == 1
+
+
+def test_gain_over_the_same_joints(look):
+    rng = np.random.default_rng(3)
+    right, against = (rng.random((40, 12)) < [[part]] for part in (0.9, 0.5))
+    labelled = rng.random((40, 12)) < 0.7
+    right, against = (np.where(labelled, part, np.nan) for part in (right, against))
+    groups = [f'video {i // 4}' for i in range(40)]
+    figures = look.gain(right, against, groups)
+    assert figures['gain'] == pytest.approx(np.nanmean(right) - np.nanmean(against))
+    assert 0 < figures['gain_low'] < figures['gain'] < figures['gain_high'] < 0.6
+    # The spread over sources that the theory of ratios expects.
+    counts = labelled.reshape(10, -1).sum(1)
+    rest = np.nansum((right - against).reshape(10, -1), 1) - figures['gain'] * counts
+    deviation = np.sqrt((rest**2).sum()) / counts.sum()
+    width = figures['gain_high'] - figures['gain_low']
+    assert width == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+    unlabelled = np.full((1, 12), np.nan)
+    both = [np.vstack([part, unlabelled]) for part in (right, against)]
+    assert look.gain(*both, [*groups, 'no torso']) == figures
+    same = look.gain(against, against, groups)
+    assert (same['gain'], same['gain_low'], same['gain_high']) == (0, 0, 0)
+
+
+def test_frames_of_one_source_are_drawn_together(look):
+    """Two videos, one all better and one all worse: nobody knows which way is better."""
+    right = np.repeat([[1.0], [0.0]], 50, 0)
+    alone = look.gain(right, 1 - right, [str(i) for i in range(100)])
+    together = look.gain(right, 1 - right, ['a'] * 50 + ['b'] * 50)
+    assert (together['gain_low'], together['gain_high']) == (-1, 1)
+    assert -0.3 < alone['gain_low'] < 0 < alone['gain_high'] < 0.3
 
 
 def test_the_person_scored_is_the_one_most_like_the_truth(look):
