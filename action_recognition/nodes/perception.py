@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
 from action_recognition.nodes.convert import captions, poses_to_msg, stamp_to_ns
@@ -23,10 +21,11 @@ from action_recognition.nodes.worker import Worker
 from action_recognition.pose.backends.registry import DEFAULT_MODEL
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
-from action_recognition.pose.gaze import MODES, Gaze, LookConfig
+from action_recognition.pose.gaze import MODES, LookConfig
 from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.tracking.tracker import Tracker, TrackerConfig
+from action_recognition.stages import Perception, PerceptionConfig
+from action_recognition.tracking.tracker import TrackerConfig
 from action_recognition.visualization.overlay import Caption, draw_people
 
 ESTIMATOR = EstimatorConfig()
@@ -201,22 +200,12 @@ class PerceptionNode(StageNode):
         self._markers = self.advertise(MarkerArray, 'markers', result_qos())
 
     def start(self) -> None:
-        decoder = DecoderConfig(**self._group('decoder', DecoderConfig, {}))
-        config = EstimatorConfig(
-            self.value('input_size'),
-            self.value('stages'),
-            decoder,
-            self.value('runtime'),
-            self.value('backend'),
-        )
-        self._tracker = Tracker(self._tracker_config({}))
-        self._last: tuple[int, Header, Poses] | None = None
-        self._repeats = 0
-        self._captions = {}
-        look = LookConfig(**self._group('look', LookConfig, {}))
-        estimator = self._estimator_factory(self.value('model'), self.value('device'), config)
+        config = self._config({})
+        estimator = self._estimator_factory(config.model, config.device, config.estimator)
         self._estimator = estimator
-        self._gaze = Gaze(estimator, look)
+        self._stage = Perception(estimator, config.look, config.tracker, self.health.timed)
+        self._header = Header()
+        self._captions = {}
         self.health.fact('model', estimator.name)
         self.health.fact('device', estimator.device)
         self.health.fact('runtime', estimator.runtime)
@@ -237,9 +226,9 @@ class PerceptionNode(StageNode):
             self._estimator = None
 
     def apply(self, changes: Mapping[str, Any]) -> None:
-        look = LookConfig(**self._group('look', LookConfig, changes))
-        self._tracker.config = self._tracker_config(changes)
-        self._gaze.config = look
+        config = self._config(changes)
+        self._stage.tracker.config = config.tracker
+        self._stage.gaze.config = config.look
 
     def accept(self, picture: Picture) -> None:
         """Take an image from a stage in this process, as if it had come by the topic."""
@@ -248,50 +237,32 @@ class PerceptionNode(StageNode):
             self.health.received()
             self.health.count('dropped', worker.offer(picture))
 
-    def _tracker_config(self, changes: Mapping[str, Any]) -> TrackerConfig:
-        try:
-            return TrackerConfig(**self._group('tracker', TrackerConfig, changes))
-        except ValueError as error:
-            raise UserError(f'parameters tracker.*: {error}') from error
-
-    def _group(self, prefix: str, kind: type, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Values of the parameters of one group by the fields of their dataclass."""
-        names = {field.name: f'{prefix}.{field.name}' for field in fields(kind)}
-        return {
-            field: changes.get(name, self.value(name))
-            for field, name in names.items()
-            if self.has_parameter(name)
-        }
+    def _config(self, changes: Mapping[str, Any]) -> PerceptionConfig:
+        values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}
+        return PerceptionConfig.from_parameters({**values, **changes})
 
     def _process(self, item: Image | CompressedImage | Picture) -> None:
-        header = item.header
-        stamp = stamp_to_ns(header.stamp)
-        if self._last and stamp == self._last[0]:
-            # A second look at the same moment tells nothing new. Either the sender missed the
-            # answer and sends again, or its driver does not stamp images.
-            self._repeats += 1
-            if self._repeats > MOST_REPEATS:
+        stamp = stamp_to_ns(item.header.stamp)
+        poses, image, repeats, full, crops = self._stage.process(stamp, partial(to_bgr, item))
+        if image is None:
+            # Either the sender missed the answer and sends again, or its driver does not stamp
+            # images.
+            if repeats > MOST_REPEATS:
                 self.warn(
                     'repeated',
                     f'images come with the stamp of the one before ({stamp} ns) and get the same '
                     'answer: the camera driver must stamp its images',
                 )
             self.health.count('repeated')
-            self._publish(*self._last[1:])
+            self._publish(self._header, poses)
             return
-        with self.health.timed('convert'):
-            image = to_bgr(item)
-        with self.health.timed('pose'):
-            found = self._gaze.look(image, stamp, self._tracker.predict(stamp))
-        self.health.count('full_images', self._gaze.last.full)
-        self.health.count('crops', len(self._gaze.last.regions))
-        with self.health.timed('track'):
-            poses = self._tracker.update(found)
-        self._last, self._repeats = (stamp, header, poses), 0
-        self._publish(header, poses)
+        self._header = item.header
+        self.health.count('full_images', full)
+        self.health.count('crops', crops)
+        self._publish(item.header, poses)
         self.health.count('processed')
         self.health.count('people', len(poses))
-        self._draw(header, image, poses)
+        self._draw(item.header, image, poses)
 
     def _publish(self, header: Header, poses: Poses) -> None:
         with self.health.timed('publish'):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from std_msgs.msg import Header
@@ -15,42 +14,15 @@ from visualization_msgs.msg import MarkerArray
 
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes.common import StageNode, latched_qos, result_qos, run
-from action_recognition.nodes.convert import (
-    captions,
-    estimates_to_msg,
-    labels_to_msg,
-    msg_to_poses,
-    stamp_to_ns,
-)
+from action_recognition.nodes.convert import captions, estimates_to_msg, labels_to_msg, msg_to_poses
 from action_recognition.nodes.markers import label_markers
 from action_recognition.nodes.settings import Setting
-from action_recognition.recognition.labels import ActionEstimate, LabelConfig
+from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.stream import FORGET_AFTER, StreamingRecognizer
 from action_recognition.skeleton import NUM_JOINTS, Poses
+from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition, Recognizer, RecognizerConfig
 
 LABELS = LabelConfig()
-
-
-class Recognizer(Protocol):
-    """What the node needs of `StreamingRecognizer`."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes."""
-
-    @property
-    def device(self) -> str:
-        """Where it computes."""
-
-    def update(self, poses: Poses) -> list[ActionEstimate]:
-        """Labels of the people of one image."""
-
-    def configure(self, config: LabelConfig, forget_after: float) -> None:
-        """Take over other thresholds, for people known and to come."""
-
-    def close(self) -> None:
-        """Give back the memory of the device."""
-
 
 RecognizerFactory = Callable[..., Recognizer]
 
@@ -65,7 +37,9 @@ class RecognizerNode(StageNode):
     NAME = 'recognizer'
     SETTINGS = (
         Setting(
-            'model', 'online_union32', 'Name of action weights, or the path of a .safetensors file.'
+            'model',
+            DEFAULT_RECOGNIZER,
+            'Name of action weights, or the path of a .safetensors file.',
         ),
         Setting(
             'device', 'cpu', "Where to compute: 'cpu', 'auto' (a GPU if there is one), 'cuda'."
@@ -141,7 +115,7 @@ class RecognizerNode(StageNode):
         self.subscribes = True
         self.health.expects_input = True
         self._factory = recognizer_factory
-        self._recognizer: Recognizer | None = None
+        self._stage: Recognition | None = None
         self._busy = threading.Lock()  # results of the pipeline come from another thread
 
     def configure(self) -> None:
@@ -150,34 +124,33 @@ class RecognizerNode(StageNode):
         self._labels = self.advertise(LabelInfo, 'labels', latched_qos())
 
     def start(self) -> None:
-        recognizer = self._factory(self.value('model'), self.value('device'))
-        config = self._label_config({})
-        recognizer.configure(config, self.value('forget_after'))
-        self.health.fact('model', self.value('model'))
+        config = self._config({})
+        recognizer = self._factory(config.model, config.device)
+        recognizer.configure(config.labels, config.forget_after)
+        self.health.fact('model', config.model)
         self.health.fact('device', recognizer.device)
         with self._busy:
-            self._recognizer = recognizer
-            self._last: ActionLabelArray | None = None
-        self._announce(config)
+            self._stage = Recognition(recognizer, self.health.timed)
+            self._last = ActionLabelArray()
+        self._announce(recognizer, config)
         if self.subscribes:
             self.subscribe(SkeletonArray, 'skeletons', self._on_skeletons, result_qos())
         self.get_logger().info(
-            f'{self.value("model")} knows {len(recognizer.labels)} actions, on {recognizer.device}'
+            f'{config.model} knows {len(recognizer.labels)} actions, on {recognizer.device}'
         )
 
     def stop(self) -> None:
         with self._busy:
-            if self._recognizer:
-                self._recognizer.close()
-            self._recognizer = None
+            if self._stage:
+                self._stage.recognizer.close()
+            self._stage = None
 
     def apply(self, changes: Mapping[str, Any]) -> None:
-        config = self._label_config(changes)
+        config = self._config(changes)
         with self._busy:
-            if self._recognizer:
-                forget_after = changes.get('forget_after', self.value('forget_after'))
-                self._recognizer.configure(config, forget_after)
-                self._announce(config)
+            if self._stage:
+                self._stage.recognizer.configure(config.labels, config.forget_after)
+                self._announce(self._stage.recognizer, config)
 
     def accept(self, header: Header, poses: Poses) -> None:
         """Take the people of an image from a stage in this process."""
@@ -188,31 +161,27 @@ class RecognizerNode(StageNode):
         self.health.received()
         self.attempt(lambda: self._process(message.header, msg_to_poses(message)))
 
-    def _label_config(self, changes: Mapping[str, Any]) -> LabelConfig:
-        names = {field.name: f'labels.{field.name}' for field in fields(LabelConfig)}
-        return LabelConfig(
-            **{field: changes.get(name, self.value(name)) for field, name in names.items()}
-        )
+    def _config(self, changes: Mapping[str, Any]) -> RecognizerConfig:
+        values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}
+        return RecognizerConfig.from_parameters({**values, **changes})
 
-    def _announce(self, config: LabelConfig) -> None:
-        assert self._recognizer
+    def _announce(self, recognizer: Recognizer, config: RecognizerConfig) -> None:
         now = self.get_clock().now().to_msg()
-        self._labels.publish(labels_to_msg(self._recognizer.labels, config.enter, now))
+        self._labels.publish(labels_to_msg(recognizer.labels, config.labels.enter, now))
 
     def _process(self, header: Header, poses: Poses) -> None:
         with self._busy:
-            if self._recognizer is None:
+            if self._stage is None:
                 return
-            if self._last and header.stamp == self._last.header.stamp:
+            verdict = self._stage.process(poses)
+            if verdict.repeated:
                 self.health.count('repeated')
                 self._actions.publish(self._last)
             else:
-                if self._last and poses.stamp < stamp_to_ns(self._last.header.stamp):
+                if verdict.reset:
                     self.health.count('resets')
                     self.warn('reset', 'the clock jumped backwards: everybody is forgotten')
-                with self.health.timed('recognize'):
-                    estimates = self._recognizer.update(poses)
-                self._last = estimates_to_msg(estimates, header)
+                self._last = estimates_to_msg(verdict.estimates, header)
                 self._actions.publish(self._last)
                 self.health.count('processed')
                 if self._markers.get_subscription_count():

@@ -228,22 +228,22 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     assert (config.runtime, config.backend) == ('torch', 'rtmlib')
     facts = {item.key: item.value for item in node.health.report('', '').values}
     assert (facts['device'], facts['runtime']) == ('cpu', 'oracle float32')
-    assert node._tracker.config.max_lost == 2.5
-    assert node._gaze.config == LookConfig('crops', full_every=4, crop_size=160)
+    assert node._stage.tracker.config.max_lost == 2.5
+    assert node._stage.gaze.config == LookConfig('crops', full_every=4, crop_size=160)
     (result,) = node.set_parameters([Parameter('tracker.confirmations', value=7)])
     assert result.successful
-    assert node._tracker.config.confirmations == 7
-    assert node._tracker.config.max_lost == 2.5
+    assert node._stage.tracker.config.confirmations == 7
+    assert node._stage.tracker.config.max_lost == 2.5
     (result,) = node.set_parameters([Parameter('tracker.low_score', value=0.9)])
     assert not result.successful
     assert 'low_score <= high_score' in result.reason
     (result,) = node.set_parameters([Parameter('look.mode', value='full')])
     assert result.successful
-    assert node._gaze.config == LookConfig('full', full_every=4, crop_size=160)
+    assert node._stage.gaze.config == LookConfig('full', full_every=4, crop_size=160)
     (result,) = node.set_parameters([Parameter('look.crop_size', value=100)])
     assert not result.successful
     assert 'multiple of 8' in result.reason
-    assert node._gaze.config.crop_size == 160
+    assert node._stage.gaze.config.crop_size == 160
 
 
 class WhiteBoxes:
