@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from action_recognition.errors import UserError
+from action_recognition.limits import read_text
 from action_recognition.recognition.labels import ActionEstimate
 
 
@@ -82,7 +83,7 @@ def load_rules(path: Path) -> list[Rule]:
         UserError: the file is missing, is not YAML, or a rule is not as `Rule` wants it.
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(read_text(path))
     except OSError as error:
         raise UserError(f'cannot read the behaviour rules {path}: {error.strerror}') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

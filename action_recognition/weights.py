@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 METADATA_KEY = 'action_recognition'
 KINDS = ('pose', 'action')
-#: No weights of ours come near this; a larger file is refused before it is read.
+#: No weights of ours come near these; a larger file or header is refused before it is read.
 MAX_BYTES = 256 * 1024 * 1024
+MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,26 @@ def read_header(path: Path, kind: str | None = None) -> Header:
     from safetensors import SafetensorError, safe_open
 
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f'{path} is larger than {MAX_BYTES} bytes: not weights of ours')
-        with safe_open(path, framework='numpy') as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
+        with path.open('rb') as file:
+            _check_size(path, os.fstat(file.fileno()).st_size, file.read(8))
+        with safe_open(path, framework='numpy') as archive:
+            metadata = archive.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise UserError(f'cannot read weights {path}: {error}') from error
+    return _parse(path, metadata.get(METADATA_KEY), kind)
+
+
+def _check_size(path: Path, size: int, start: bytes) -> None:
+    """Refuse a file by its size and the length of its header, which its first 8 bytes hold."""
+    if size > MAX_BYTES:
+        raise UserError(f'{path} is larger than {MAX_BYTES} bytes: not weights of ours')
+    if MAX_HEADER_BYTES < int.from_bytes(start, 'little') < size:
+        raise UserError(
+            f'{path} has a header larger than {MAX_HEADER_BYTES} bytes: not weights of ours'
+        )
+
+
+def _parse(path: Path, text: str | None, kind: str | None) -> Header:
     if text is None:
         raise UserError(f'{path} has no {METADATA_KEY} header: not weights of this package')
     try:
@@ -145,13 +161,21 @@ def load(path: Path, kind: str) -> tuple[Header, dict[str, torch.Tensor]]:
         UserError: as `read_header`.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load as load_bytes
 
-    header = read_header(path, kind)
+    # Not `load_file`, which maps the file: another program that shortens it in place, as a copy
+    # over it does, would end this process by a bus error.
     try:
-        return header, load_file(path)
+        with path.open('rb') as file:
+            data = file.read(MAX_BYTES + 1)
+        _check_size(path, len(data), data[:8])
+        state = load_bytes(data)
     except (OSError, SafetensorError) as error:
         raise UserError(f'cannot read weights {path}: {error}') from error
+    # `load_bytes` has found the header valid, but does not hand out its metadata.
+    length = int.from_bytes(data[:8], 'little')
+    metadata = json.loads(data[8 : 8 + length]).get('__metadata__') or {}
+    return _parse(path, metadata.get(METADATA_KEY), kind), state
 
 
 def restore(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

@@ -164,6 +164,22 @@ def test_file_too_large_is_not_read(path, monkeypatch):
         weights.load(path, 'action')
 
 
+def test_header_too_large_is_not_read(path, monkeypatch):
+    monkeypatch.setattr(weights, 'MAX_HEADER_BYTES', 100)
+    for read in (weights.read_header, lambda path: weights.load(path, 'action')):
+        with pytest.raises(UserError, match='has a header larger than 100 bytes: not weights of'):
+            read(path)
+
+
+def test_a_file_that_is_overwritten_does_not_reach_those_who_have_loaded_it(path):
+    """Were the file mapped into memory, this process would end by a bus error."""
+    _, state = weights.load(path, 'action')
+    before = {name: value.clone() for name, value in state.items()}
+    with path.open('r+b') as file:
+        file.truncate(0)
+    assert all(torch.equal(state[name], value) for name, value in before.items())
+
+
 def test_find_by_name_and_by_path(path, monkeypatch):
     prefix = path.parent / 'prefix'
     share = prefix / 'share' / 'action_recognition' / 'models'

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from action_recognition.datasets.image_header import LONGEST_HEADER, declared_size
 from action_recognition.errors import UserError
+from action_recognition.limits import check_image_size
 
 #: (h, w, 3) pixels, blue first.
 BgrImage = npt.NDArray[np.uint8]
@@ -83,12 +85,13 @@ def image_to_bgr(message: Any) -> BgrImage:
     cv_bridge where the robot has it.
 
     Raises:
-        UserError: the size is 0, `step` or the amount of data does not fit the size, the
-            encoding is not known, or a depth image has no valid pixel.
+        UserError: the size is 0 or beyond `limits`, `step` or the amount of data does not fit the
+            size, the encoding is not known, or a depth image has no valid pixel.
     """
     width, height, step = message.width, message.height, message.step
     if width == 0 or height == 0:
         raise UserError(f'the image has size {width} x {height}: nothing to see')
+    check_image_size(width, height)
     layout = LAYOUTS.get(message.encoding)
     if layout is None:
         return _by_cv_bridge(message)
@@ -135,15 +138,21 @@ def _by_cv_bridge(message: Any) -> BgrImage:
 
 
 def compressed_to_bgr(message: Any) -> BgrImage:
-    """The picture of a `sensor_msgs/CompressedImage` (JPEG, PNG ...), (h, w, 3) BGR.
+    """The picture of a `sensor_msgs/CompressedImage` in JPEG or PNG, (h, w, 3) BGR.
+
+    The size is read from the header of the data before anything is decoded: a few bytes can
+    declare gigabytes of pixels.
 
     Raises:
-        UserError: the data are empty or OpenCV cannot decode them.
+        UserError: the size is beyond `limits`, the data are not JPEG or PNG, or are damaged.
     """
     data = np.frombuffer(message.data, np.uint8)
+    size = declared_size(data[:LONGEST_HEADER].tobytes())
+    if size is not None:
+        check_image_size(*size)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        picture = cv2.imdecode(data, flags) if len(data) else None
+        picture = cv2.imdecode(data, flags) if size is not None else None
     except cv2.error:
         picture = None
     if picture is None:

@@ -10,6 +10,7 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from action_recognition.errors import UserError
+from action_recognition.limits import MAX_COORDINATE, MAX_PEOPLE
 from action_recognition.msg import (
     ActionLabel,
     ActionLabelArray,
@@ -68,10 +69,13 @@ def msg_to_poses(message: SkeletonArray) -> Poses:
     """The people of a message; a joint with a NaN coordinate or score 0 is not seen.
 
     Raises:
-        UserError: a person has not 14 joints, a coordinate is infinite, a score lies outside
-            [0, 1], or two people share a track id.
+        UserError: there are more people than `MAX_PEOPLE`, a person has not 14 joints, a
+            coordinate is infinite or beyond `MAX_COORDINATE`, a score lies outside [0, 1], or two
+            people share a track id.
     """
     people = message.skeletons
+    if len(people) > MAX_PEOPLE:
+        raise UserError(f'a message holds {len(people)} skeletons; at most {MAX_PEOPLE} are read')
     ids = np.array([person.track_id for person in people], np.int64)
     tracked = ids[ids >= 0]
     if len(np.unique(tracked)) < len(tracked):
@@ -85,6 +89,11 @@ def msg_to_poses(message: SkeletonArray) -> Poses:
     ).reshape(-1, NUM_JOINTS, 3)
     if np.isinf(joints).any():
         raise UserError('a skeleton has an infinite coordinate or score (NaN means not seen)')
+    if (np.abs(joints) > MAX_COORDINATE).any():
+        raise UserError(
+            f'a skeleton has a coordinate of {np.nanmax(np.abs(joints)):.3g} pixels; at most '
+            f'{MAX_COORDINATE:g} are read'
+        )
     try:
         return Poses(
             joints[..., :2],

@@ -10,6 +10,7 @@ import yaml
 
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import JOINTS, SETS
+from action_recognition.limits import read_text
 from action_recognition.training import loop
 from action_recognition.training.augment import Augmentation
 
@@ -113,6 +114,6 @@ class ActionConfig:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    raw = dict(yaml.safe_load(path.read_text(encoding='utf-8')))
+    raw = dict(yaml.safe_load(read_text(path)))
     base = raw.pop('base', None)
     return {**_read(path.parent / base), **raw} if base else raw

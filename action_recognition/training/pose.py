@@ -19,6 +19,7 @@ from action_recognition import weights
 from action_recognition.datasets.people import Person, jhmdb_people, lspet_people
 from action_recognition.errors import UserError
 from action_recognition.evaluation.pose import MapPck, ask
+from action_recognition.limits import read_text
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator, load_network
 from action_recognition.pose.heads import PoseNetwork, normalise, place
@@ -79,7 +80,7 @@ class PoseConfig:
             UserError: the file is missing, not YAML, or holds an unknown key.
         """
         try:
-            raw = yaml.safe_load(path.read_text(encoding='utf-8'))
+            raw = yaml.safe_load(read_text(path))
             raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
             raw['phases'] = tuple(Phase(**phase) for phase in raw['phases'])
             return cls(**raw)

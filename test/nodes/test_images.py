@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import struct
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from action_recognition.datasets.image_header import declared_size
 from action_recognition.errors import UserError
 from action_recognition.nodes.images import (
     Picture,
@@ -122,7 +125,10 @@ def bad(encoding='bgr8', width=2, height=2, step=6, size=12):
         (bad(step=5), 'step 5, but 2 pixels of bgr8 need 6 bytes'),
         (bad(step=0), 'step 0'),
         (bad(size=11), '11 bytes, but 2 rows of step 6 need 12'),
-        (bad(width=2**31, height=2**31, step=2**32 - 1), 'need'),
+        (bad(height=2**14, step=6, size=12), '16384 rows of step 6 need 98304'),
+        (bad(width=2**31, height=2**31, step=2**32 - 1), '2147483648 x 2147483648 pixels; at most'),
+        (bad(width=2**14, height=2**13, step=2**14 * 3), '16384 x 8192 pixels; at most 67108864'),
+        (bad(width=2**14 + 1, height=1, step=2**16), '16385 x 1 pixels; at most .* 16384 a side'),
         (bad('mono16', step=3), 'step 3'),
         (bad('uyvy', width=3), 'even width'),
         (message('32FC1', np.full(4, np.nan, np.float32).view(np.uint8), width=2, height=2), 'NaN'),
@@ -166,6 +172,45 @@ def test_bad_compressed(data):
     image = CompressedImage(format='jpeg', data=array.array('B', data))
     with pytest.raises(UserError, match=rf'\(jpeg, {len(data)} bytes\) cannot be decoded'):
         compressed_to_bgr(image)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize(('width', 'height'), [(1, 1), (37, 5), (640, 480), (1, 4000)])
+def test_declared_size_is_that_of_the_decoder(suffix, width, height):
+    data = cv2.imencode(suffix, np.zeros((height, width, 3), np.uint8))[1].tobytes()
+    assert declared_size(data) == (width, height)
+    # Bytes before the size may be missing, tables of the camera may come first.
+    assert declared_size(data[:15]) is None
+    if suffix == '.jpg':
+        comment = b'\xff\xfe' + (1002).to_bytes(2, 'big') + bytes(1000)
+        assert declared_size(data[:2] + comment + b'\xff\xff' + data[2:]) == (width, height)
+
+
+def bomb(suffix, width, height):
+    """A small picture that declares itself larger."""
+    data = bytearray(cv2.imencode(suffix, np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    if suffix == '.png':
+        data[16:24] = struct.pack('>II', width, height)
+        data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    else:
+        at = data.index(b'\xff\xc0')
+        data[at + 5 : at + 9] = struct.pack('>HH', height, width)
+    return bytes(data)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_a_decompression_bomb_is_not_decoded(monkeypatch, suffix):
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('it was decoded'))
+    message = CompressedImage(data=array.array('B', bomb(suffix, 60_000, 60_000)))
+    with pytest.raises(UserError, match='60000 x 60000 pixels; at most'):
+        compressed_to_bgr(message)
+
+
+def test_other_formats_are_not_decoded():
+    data = cv2.imencode('.bmp', np.zeros((8, 8, 3), np.uint8))[1]
+    message = CompressedImage(format='bmp', data=array.array('B', data.tobytes()))
+    with pytest.raises(UserError, match=r'\(bmp, .* bytes\) cannot be decoded: send jpeg or png'):
+        compressed_to_bgr(message)
 
 
 def test_writing_keeps_pixels_and_header():
