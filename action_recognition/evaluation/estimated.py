@@ -6,6 +6,7 @@ as they are known: a run that was killed goes on where it ended, and the next on
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import defaultdict
@@ -14,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip, read_npz
 from action_recognition.datasets.folder import load_folder
 from action_recognition.datasets.sources import open_source
 from action_recognition.errors import UserError
+from action_recognition.parallel import map_recordings
 from action_recognition.pose.backends import registry
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator
 from action_recognition.pose.gaze import Gaze, LookConfig
@@ -29,6 +30,8 @@ from action_recognition.tracking.tracker import Tracker, TrackerConfig
 
 #: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.
 VERSION = 1
+#: Of the GPU that a worker of Ray asks for; the pose network fills none.
+GPU_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,17 @@ def detected(clip: SkeletonClip) -> bool:
     return bool((clip.score > 0).any())
 
 
-@dataclass
+@dataclass(frozen=True)
 class JointCache:
     """Estimated joints of videos, found on first use and kept under `folder`.
 
     Attributes:
         folder: of all caches; joints found by other means or settings lie beside each other.
         pose: name or path of the weights of the pose network, or a model of another backend.
-        device: where to compute.
+        device: where to compute. Workers of Ray have a GPU only where this begins with 'cuda'.
         config, look, tracker: as in the perception node.
+        jobs, ray: who looks for people, as in `map_recordings`. The joints are the same, and
+            this process alone writes them.
     """
 
     folder: Path = field(default_factory=default_cache)
@@ -137,6 +142,8 @@ class JointCache:
     config: EstimatorConfig = field(default_factory=EstimatorConfig)
     look: LookConfig = field(default_factory=LookConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    jobs: int = 1
+    ray: str = ''
 
     @property
     def place(self) -> Path:
@@ -150,8 +157,14 @@ class JointCache:
         settings = ' '.join(map(str, parts))
         return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
 
-    def clips(self, videos: Sequence[Video]) -> list[SkeletonClip]:
+    def clips(
+        self, videos: Sequence[Video], unreadable: dict[str, str] | None = None
+    ) -> list[SkeletonClip]:
         """The main person of each video; `detected` tells whether there is one.
+
+        Args:
+            unreadable: is given the names of the videos that cannot be read, with the reason, and
+                they are left out. Without it the first of them ends the work.
 
         Raises:
             UserError: a video or the weights cannot be read, or the folder not be written.
@@ -164,14 +177,49 @@ class JointCache:
                     folder.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise _not_writable(folder, error) from error
-            estimator = create_estimator(self.pose, self.device, self.config)
-            gaze, tracker = Gaze(estimator, self.look), Tracker(self.tracker)
-            try:
-                for video in tqdm(missing, unit='video', desc='finding joints', disable=None):
-                    _write(_file(place, video), main_person(video, gaze, tracker))
-            finally:
-                estimator.close()
-        return [_read(_file(place, video), video) for video in videos]
+            self._find(missing, unreadable)
+        known = [video for video in videos if video.name not in (unreadable or {})]
+        return [_read(_file(place, video), video) for video in known]
+
+    def _find(self, videos: Sequence[Video], unreadable: dict[str, str] | None) -> None:
+        place = self.place
+        gpus = GPU_SHARE if self.device.startswith('cuda') else 0.0
+        look = functools.partial(_look, self)
+        try:
+            for index, found in map_recordings(
+                look, videos, self.jobs, self.ray, gpus=gpus, what='finding joints'
+            ):
+                if isinstance(found, SkeletonClip):
+                    _write(_file(place, videos[index]), found)
+                elif unreadable is None:
+                    raise found
+                else:
+                    unreadable[videos[index].name] = str(found)
+        finally:
+            _close_eyes(self)
+
+
+@functools.lru_cache(maxsize=1)
+def _eyes(cache: JointCache) -> tuple[Gaze, Tracker]:
+    """What a process looks at all of its videos with."""
+    estimator = create_estimator(cache.pose, cache.device, cache.config)
+    return Gaze(estimator, cache.look), Tracker(cache.tracker)
+
+
+def _close_eyes(cache: JointCache) -> None:
+    """Give back those of this process, if it had any; those of others end with them."""
+    if _eyes.cache_info().currsize:
+        gaze, _ = _eyes(cache)
+        gaze.estimator.close()
+        _eyes.cache_clear()
+
+
+def _look(cache: JointCache, video: Video) -> SkeletonClip | UserError:
+    gaze, tracker = _eyes(cache)
+    try:
+        return main_person(video, gaze, tracker)
+    except UserError as error:  # of this video alone
+        return error
 
 
 def _file(place: Path, video: Video) -> Path:
