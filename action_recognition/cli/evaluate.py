@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar='NAME',
             help='what finds people: ours, rtmlib, mediapipe or a plug-in (docs/backends.md)',
         )
+        task.add_argument(
+            '--flip-test',
+            action='store_true',
+            help='show our network the mirror images as well: surer joints for twice the time',
+        )
     for task in (action, video):
         task.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
 
@@ -119,13 +125,9 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
     if args.limit is not None and args.limit < 1:
         raise UserError(f'--limit must be at least 1, not {args.limit}')
     from action_recognition.evaluation.pose import evaluate
-    from action_recognition.pose.backends.registry import OURS
-    from action_recognition.pose.estimator import EstimatorConfig, create_estimator
+    from action_recognition.pose.estimator import create_estimator
 
-    if args.input_size is not None and args.backend != OURS:
-        raise UserError('--input-size is of our own network: leave it out with another backend')
-    size = {} if args.input_size is None else {'input_size': args.input_size}
-    config = EstimatorConfig(**size, backend=args.backend)
+    config = _estimator_config(args)
     if args.report:
         _make_folder(args.report)
     estimator = create_estimator(args.model, args.device, config)
@@ -174,12 +176,27 @@ def _video(args: argparse.Namespace) -> dict[str, Any]:
 
 def _cache(args: argparse.Namespace) -> Any:
     from action_recognition.evaluation.estimated import JointCache, default_cache
-    from action_recognition.pose.estimator import EstimatorConfig
 
     folder = args.cache or default_cache()
     if args.task != 'video':
         return JointCache(folder)
-    return JointCache(folder, args.pose, args.device, EstimatorConfig(backend=args.backend))
+    return JointCache(folder, args.pose, args.device, _estimator_config(args))
+
+
+def _estimator_config(args: argparse.Namespace) -> Any:
+    from action_recognition.pose.backends.registry import OURS
+    from action_recognition.pose.estimator import EstimatorConfig
+
+    size = getattr(args, 'input_size', None)
+    if args.backend != OURS:
+        own = {'--input-size': size is not None, '--flip-test': args.flip_test}
+        for option, used in own.items():
+            if used:
+                raise UserError(
+                    f'{option} is of our own network: leave it out with another backend'
+                )
+    config = EstimatorConfig(backend=args.backend, flip_test=args.flip_test)
+    return config if size is None else replace(config, input_size=size)
 
 
 def _make_folder(path: Path) -> None:

@@ -53,7 +53,7 @@ class PerceptionNode(StageNode):
             ESTIMATOR.backend,
             'What finds people: ours, rtmlib, mediapipe or the name of a plug-in '
             '(docs/backends.md). Others see full images only, and take neither input_size nor '
-            'stages nor runtime.',
+            'stages nor runtime nor flip_test.',
         ),
         Setting(
             'model',
@@ -82,6 +82,11 @@ class PerceptionNode(StageNode):
         ),
         Setting(
             'decoder.joint_threshold', DECODER.joint_threshold, 'Least score of a joint.', 0, 1
+        Setting(
+            'flip_test',
+            ESTIMATOR.flip_test,
+            'Show the network the mirror image as well: surer joints for twice the time.',
+        ),
         ),
         Setting('decoder.limb_threshold', DECODER.limb_threshold, 'Least score of a limb.', 0, 1),
         Setting(

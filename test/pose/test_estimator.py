@@ -18,6 +18,7 @@ from action_recognition.pose.estimator import (
 )
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.targets import encode
+from action_recognition.skeleton import FLIP
 
 SKELETON = np.array(
     [
@@ -47,6 +48,18 @@ class KnowsTheAnswer:
 def estimator_of(runtime):
     config = EstimatorConfig(224, 0, DecoderConfig())
     return NetworkEstimator(runtime, config, 'test')
+
+
+def test_flip_test_sees_the_mirror_image_as_the_image(saved):
+    """What is said of the mirror image is what is said of the image, turned round."""
+    config = replace(PLAIN, flip_test=True)
+    estimator = NetworkEstimator.from_weights(str(saved), 'cpu', config)
+    images = np.random.default_rng(0).integers(0, 256, (1, 40, 64, 3), np.uint8)
+    here = estimator.maps(images)
+    there = estimator.maps(np.ascontiguousarray(images[:, :, ::-1]))
+    torch.testing.assert_close(there.joints, here.joints[:, list(FLIP)].flip(-1))
+    alone = NetworkEstimator.from_weights(str(saved), 'cpu', PLAIN).maps(images)
+    assert not torch.allclose(alone.joints, here.joints)
 
 
 @pytest.fixture
