@@ -1,9 +1,10 @@
-"""rosbag2 recordings without ROS: images out of them, messages into them."""
+"""rosbag2 recordings without ROS: images and skeletons out of them, messages into them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -16,8 +17,10 @@ from rosbags.typesys.store import Typestore
 
 from action_recognition import resources
 from action_recognition.datasets.pixels import BgrImage, compressed_to_bgr, image_to_bgr
+from action_recognition.datasets.skeleton_messages import parse_skeletons
 from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, split_bag
 from action_recognition.errors import UserError
+from action_recognition.skeleton import Poses
 
 PACKAGE = 'action_recognition'
 #: Of this package, each after those it is made of.
@@ -32,6 +35,7 @@ MESSAGES = (
 )
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+SKELETONS = f'{PACKAGE}/msg/SkeletonArray'
 #: The newest that ROS 2 Humble reads.
 METADATA_VERSION: Literal[8] = 8
 
@@ -90,6 +94,77 @@ class BagWriter:
         self.close()
 
 
+class _Topic:
+    """The messages of one topic of a bag, in the order of recording; read again after `rewind`.
+
+    Args:
+        spec: a bag (its directory, or a single .mcap or .db3 file), or `BAG:TOPIC`.
+        kinds: full names of the types that will do.
+        what: what messages of these types are, for error messages.
+
+    Raises:
+        UserError: the bag cannot be read, or which topic is meant is not clear.
+    """
+
+    def __init__(self, spec: str, kinds: Sequence[str], what: str) -> None:
+        path, topic = split_bag(spec)
+        if not path.exists():
+            raise UserError(f'bag {path} does not exist')
+        self._open = ExitStack()
+        self.messages: Iterator[tuple[Connection, int, bytes]] = iter(())
+        try:
+            self.reader = AnyReader([path], default_typestore=typestore())
+            self._open.enter_context(self.reader)
+        except Exception as error:  # damaged bags break the reader in many ways
+            raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
+        try:
+            self.connection = _choose(path, topic, self.reader.connections, kinds, what)
+        except UserError:
+            self.close()
+            raise
+        self.name = f'{path}:{self.connection.topic}'
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begin again with the first message."""
+        # A topic that was recorded from several publishers has a connection for each.
+        same = [
+            c
+            for c in self.reader.connections
+            if (c.topic, c.msgtype) == (self.connection.topic, self.connection.msgtype)
+        ]
+        self.length = sum(c.msgcount for c in same)
+        self.messages = self.reader.messages(same)
+
+    def next(self) -> tuple[int, bytes] | None:
+        """Time of recording (ns) and CDR of the next message, None at the end.
+
+        Raises:
+            UserError: the bag is damaged here.
+        """
+        try:
+            item = next(self.messages, None)
+        except Exception as error:  # damaged bags break the reader in many ways
+            raise UserError(f'{self.name} is damaged: {_reason(error)}') from error
+        return None if item is None else item[1:]
+
+    def deserialize(self, data: bytes) -> Any:
+        """A message of this topic.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            return self.reader.deserialize(data, self.connection.msgtype)
+        except Exception as error:
+            raise UserError(f'{self.name} is damaged: {_reason(error)}') from error
+
+    def close(self) -> None:
+        """Close the files; there are no more messages."""
+        self.messages = iter(())
+        self._open.close()
+
+
 class BagImages(Source):
     """The images of one topic, raw or compressed.
 
@@ -110,32 +185,22 @@ class BagImages(Source):
     start: int
 
     def __init__(self, spec: str) -> None:
-        path, topic = split_bag(spec)
-        if not path.exists():
-            raise UserError(f'bag {path} does not exist')
-        self._open = ExitStack()
-        self._messages: Iterator[tuple[Connection, int, bytes]]
+        self._topic = _Topic(spec, (IMAGE, COMPRESSED), 'images')
         try:
-            self._reader = AnyReader([path], default_typestore=typestore())
-            self._open.enter_context(self._reader)
-        except Exception as error:  # damaged bags break the reader in many ways
-            raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
-        try:
-            self._connection = _image_topic(path, topic, self._reader.connections)
-            super().__init__(f'{path}:{self._connection.topic}', DEFAULT_FPS, (0, 0), None)
-            self._rewind()
+            super().__init__(self._topic.name, DEFAULT_FPS, (0, 0), None)
             if (first := self._next()) is None:
                 raise UserError(f'{self.name} holds no images')
             self.start, message = first
             self.frame_id = message.header.frame_id
             height, width = _pixels(message).shape[:2]
         except UserError:
-            self._open.close()
+            self._topic.close()
             raise
-        self._rewind()
+        self._topic.rewind()
+        self._index = 0
         self.size = (width, height)
-        self.length = self._connection.msgcount
-        seconds = (self._reader.end_time - self._reader.start_time) * 1e-9
+        self.length = self._topic.length
+        seconds = (self._topic.reader.end_time - self._topic.reader.start_time) * 1e-9
         if self.length > 1 and seconds > 0:
             self.fps = (self.length - 1) / seconds
 
@@ -146,42 +211,128 @@ class BagImages(Source):
         self._index += 1
         return Frame(_pixels(message), stamp - self.start, self._index - 1)
 
-    def close(self) -> None:
-        self._messages = iter(())
-        self._open.close()
+    def messages(self) -> Iterator[tuple[int, Callable[[], BgrImage]]]:
+        """Stamp (ns, absolute) of each image, and what gives its pixels: not all need be decoded.
 
-    def _rewind(self) -> None:
-        self._index = 0
-        self._messages = self._reader.messages([self._connection])
+        Raises:
+            UserError: the bag is damaged; from the callable: the image is.
+        """
+        while (item := self._next()) is not None:
+            stamp, message = item
+            yield stamp, partial(_pixels, message)
+
+    def close(self) -> None:
+        self._topic.close()
 
     def _next(self) -> tuple[int, Any] | None:
-        try:
-            item = next(self._messages, None)
-            if item is None:
-                return None
-            connection, time, data = item
-            message: Any = self._reader.deserialize(data, connection.msgtype)
-        except Exception as error:  # damaged bags break the reader in many ways
-            raise UserError(f'{self.name} is damaged: {_reason(error)}') from error
+        if (item := self._topic.next()) is None:
+            return None
+        time, data = item
+        message = self._topic.deserialize(data)
         return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or time, message
+
+
+class BagSkeletons:
+    """The skeletons of one topic as `Poses` with absolute stamps; a context manager.
+
+    Stamps are those of the headers, and of the recording where a header has none. A message that
+    cannot be taken is passed over, as the recognizer node does, and counted.
+
+    Args:
+        spec: a bag, or `BAG:TOPIC` where it holds more than one topic of skeletons.
+
+    Attributes:
+        name: bag and topic.
+        length: how many messages the topic has.
+        rejected: what was wrong with messages passed over, so far.
+
+    Raises:
+        UserError: the bag cannot be read, the topic is not clear, or it was recorded with another
+            version of the message.
+    """
+
+    def __init__(self, spec: str) -> None:
+        self._topic = _Topic(spec, (SKELETONS,), 'skeletons')
+        self.name, self.length = self._topic.name, self._topic.length
+        self.rejected: list[str] = []
+        connection, store = self._topic.connection, typestore()
+        ours = store.hash_rihs01(SKELETONS)
+        if connection.digest and connection.digest != ours:
+            self._topic.close()
+            raise UserError(
+                f'{self.name} was recorded with another version of {SKELETONS} '
+                f'({connection.digest}, not {ours}): evaluate its images, or record it again'
+            )
+
+    def __iter__(self) -> Iterator[Poses]:
+        """The people of each message from the first on.
+
+        Raises:
+            UserError: the bag is damaged.
+        """
+        self._topic.rewind()
+        self.rejected = []
+        while (item := self._topic.next()) is not None:
+            time, data = item
+            try:
+                yield parse_skeletons(data, time)
+            except UserError as error:
+                self.rejected.append(str(error))
+
+    def close(self) -> None:
+        """Close the files; safe to call twice."""
+        self._topic.close()
+
+    def __enter__(self) -> BagSkeletons:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def topics(path: Path) -> dict[str, tuple[str, int]]:
+    """Type and number of messages of each topic of a bag.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not path.exists():
+        raise UserError(f'bag {path} does not exist')
+    try:
+        with AnyReader([path], default_typestore=typestore()) as reader:
+            return {
+                topic: (info.msgtype or 'several types', info.msgcount)
+                for topic, info in sorted(reader.topics.items())
+            }
+    except Exception as error:  # damaged bags break the reader in many ways
+        raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
 
 
 def _reason(error: Exception) -> str:
     return ' '.join(str(error).split())[:200] or type(error).__name__
 
 
-def _image_topic(path: Path, topic: str | None, connections: list[Connection]) -> Connection:
-    images = {c.topic: c for c in connections if c.msgtype in (IMAGE, COMPRESSED)}
-    names = ', '.join(sorted(images)) or 'none'
-    if topic is None and len(images) == 1:
-        return next(iter(images.values()))
-    if topic in images:
-        return images[topic]
-    if not images or topic is not None:
-        wanted = f'no images on {topic}' if topic else 'no images'
-        raise UserError(f'bag {path} holds {wanted} (topics of images: {names})')
+def _choose(
+    path: Path, topic: str | None, connections: list[Connection], kinds: Sequence[str], what: str
+) -> Connection:
+    fitting = {c.topic: c for c in connections if c.msgtype in kinds}
+    names = ', '.join(sorted(fitting)) or 'none'
+    if topic is None and len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if topic in fitting:
+        return fitting[topic]
+    if not fitting or topic is not None:
+        wanted = f'no {what} on {topic}' if topic else f'no {what}'
+        there = ', '.join(sorted({f'{c.topic} ({c.msgtype})' for c in connections})) or 'nothing'
+        raise UserError(f'bag {path} holds {wanted} (topics of {what}: {names}); it holds {there}')
     raise UserError(
-        f'bag {path} holds several topics of images ({names}): name one, as in {path}:{min(images)}'
+        f'bag {path} holds several topics of {what} ({names}): name one, as in '
+        f'{path}:{min(fitting)}'
     )
 
 

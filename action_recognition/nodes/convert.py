@@ -9,8 +9,8 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
+from action_recognition.datasets.skeleton_messages import poses_of
 from action_recognition.errors import UserError
-from action_recognition.limits import MAX_COORDINATE, MAX_PEOPLE
 from action_recognition.msg import (
     ActionLabel,
     ActionLabelArray,
@@ -73,37 +73,15 @@ def msg_to_poses(message: SkeletonArray) -> Poses:
             coordinate is infinite or beyond `MAX_COORDINATE`, a score lies outside [0, 1], or two
             people share a track id.
     """
-    people = message.skeletons
-    if len(people) > MAX_PEOPLE:
-        raise UserError(f'a message holds {len(people)} skeletons; at most {MAX_PEOPLE} are read')
-    ids = np.array([person.track_id for person in people], np.int64)
-    tracked = ids[ids >= 0]
-    if len(np.unique(tracked)) < len(tracked):
-        raise UserError(f'two skeletons of one image share a track id: {sorted(tracked.tolist())}')
-    for person in people:
+    for person in message.skeletons:
         if len(person.joints) != NUM_JOINTS:
             raise UserError(f'a skeleton has {len(person.joints)} joints, not {NUM_JOINTS}')
-    joints = np.array(
-        [[(joint.x, joint.y, joint.score) for joint in person.joints] for person in people],
-        np.float32,
-    ).reshape(-1, NUM_JOINTS, 3)
-    if np.isinf(joints).any():
-        raise UserError('a skeleton has an infinite coordinate or score (NaN means not seen)')
-    if (np.abs(joints) > MAX_COORDINATE).any():
-        raise UserError(
-            f'a skeleton has a coordinate of {np.nanmax(np.abs(joints)):.3g} pixels; at most '
-            f'{MAX_COORDINATE:g} are read'
-        )
-    try:
-        return Poses(
-            joints[..., :2],
-            joints[..., 2],
-            ids,
-            stamp_to_ns(message.header.stamp),
-            (message.image_width, message.image_height),
-        )
-    except ValueError as error:
-        raise UserError(f'a skeleton cannot be read: {error}') from error
+    return poses_of(
+        [[(j.x, j.y, j.score) for j in person.joints] for person in message.skeletons],
+        [person.track_id for person in message.skeletons],
+        stamp_to_ns(message.header.stamp),
+        (message.image_width, message.image_height),
+    )
 
 
 def estimates_to_msg(estimates: Iterable[ActionEstimate], header: Header) -> ActionLabelArray:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from action_recognition.datasets.bags import BagImages, BagWriter, typestore
+from action_recognition.datasets.bags import BagImages, BagSkeletons, BagWriter, topics, typestore
+from action_recognition.datasets.skeleton_messages import parse_skeletons
 from action_recognition.datasets.sources import open_source
 from action_recognition.errors import UserError
 
@@ -194,3 +196,87 @@ def test_damaged_and_missing_bags(tmp_path: Path) -> None:
         open_source(path)
     with pytest.raises(UserError, match='does not exist'):
         open_source(tmp_path / 'gone.mcap')
+
+
+# --- skeletons ------------------------------------------------------------------------------
+
+
+def people(stamp: int, ids: tuple[int, ...], frame_id: str = 'eye', seed: int = 0):
+    rng = np.random.default_rng(seed)
+
+    def joint():
+        x, y, score = rng.random(3).astype(np.float32).tolist()
+        return new('action_recognition/msg/Joint', x=x * 128, y=y * 128, score=score)
+
+    everybody = [
+        new(
+            'action_recognition/msg/Skeleton',
+            track_id=i,
+            joints=[joint() for _ in range(14)],
+            score=0.5,
+            part_direction=rng.random(6).astype(np.float32),
+        )
+        for i in ids
+    ]
+    head = header(stamp)
+    head.frame_id = frame_id
+    return new(SKELETONS, header=head, image_width=320, image_height=240, skeletons=everybody)
+
+
+@pytest.mark.parametrize('little', [True, False])
+@pytest.mark.parametrize('frame_id', ['', 'e', 'ey', 'eye', 'eyes', 'camera_optical_frame'])
+@pytest.mark.parametrize('ids', [(), (7,), (7, -1, -1, 2**40)])
+def test_skeletons_are_parsed_as_rosbags_reads_them(ids, frame_id: str, little: bool) -> None:
+    message = people(START, ids, frame_id)
+    poses = parse_skeletons(bytes(STORE.serialize_cdr(message, SKELETONS, little_endian=little)))
+    assert poses.stamp == START
+    assert poses.image_size == (320, 240)
+    assert poses.track_id.tolist() == list(ids)
+    for k, person in enumerate(message.skeletons):
+        np.testing.assert_array_equal(poses.xy[k], [(j.x, j.y) for j in person.joints])
+        np.testing.assert_array_equal(poses.score[k], [j.score for j in person.joints])
+
+
+def test_skeletons_cut_short_at_any_byte_are_refused() -> None:
+    data = bytes(STORE.serialize_cdr(people(START, (1, 2)), SKELETONS))
+    parse_skeletons(data)
+    for length in range(len(data) - 4):
+        with pytest.raises(UserError, match='cut short'):
+            parse_skeletons(data[:length])
+
+
+def test_skeletons_of_a_bag(tmp_path: Path) -> None:
+    stamps = [0, START + 33, START + 70, START + 99]
+    messages = [people(stamp, (1, 2)) for stamp in stamps]
+    messages[2].skeletons[1].track_id = 1
+    messages[1].skeletons[0].joints[3].x = float('nan')
+    path = write_bag(tmp_path / 'bag', {'/skeletons': messages})
+    with BagSkeletons(str(path)) as bag:
+        assert bag.length == 4
+        for _ in range(2):  # it can be read again
+            read = list(bag)
+            assert [poses.stamp for poses in read] == [START, START + 33, START + 99]
+            assert bag.rejected == ['two skeletons of one image share a track id: [1, 1]']
+        assert not read[1].seen[0, 3]
+        assert read[1].seen.sum() == 27
+
+
+def test_a_bag_without_skeletons_says_what_it_holds(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'bag', {'/camera/image': [raw_image(START, 0)]})
+    with pytest.raises(UserError, match=r'it holds /camera/image \(sensor_msgs/msg/Image\)'):
+        BagSkeletons(str(path))
+    assert topics(path) == {'/camera/image': (IMAGE, 1)}
+    with pytest.raises(UserError, match='does not exist'):
+        topics(tmp_path / 'gone')
+
+
+def test_another_version_of_the_message(tmp_path: Path) -> None:
+    """As it would be after a field was added: the definition in the bag is not ours."""
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    store.register(get_types_from_msg('std_msgs/Header header\nfloat64 more', SKELETONS))
+    with Writer(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection('/skeletons', SKELETONS, typestore=store)
+        message = store.types[SKELETONS](header=header(START), more=1.0)
+        writer.write(connection, START, store.serialize_cdr(message, SKELETONS))
+    with pytest.raises(UserError, match='another version of action_recognition/msg/SkeletonArray'):
+        BagSkeletons(str(tmp_path / 'bag'))
