@@ -25,6 +25,11 @@ from action_recognition.tracking.tracker import Tracker, TrackerConfig
 #: The action weights that ship for everyday use.
 DEFAULT_RECOGNIZER = 'online_union32'
 
+#: Nanoseconds by which a message may be overtaken on its way. One that comes later, or more of
+#: them in a row, mean that the clock has jumped.
+LATE = 500_000_000
+MOST_LATE = 30
+
 T = TypeVar('T')
 #: Times the block as one turn of the stage it names.
 Timer = Callable[[str], AbstractContextManager[None]]
@@ -94,6 +99,32 @@ def _group(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:
         raise UserError(f'parameters {prefix}*: {error}') from error
 
 
+class LateInput(UserError):
+    """A message was overtaken by a later one; everything is as if it had not come."""
+
+
+class Order:
+    """Tells messages that come late from a clock that jumped backwards."""
+
+    def __init__(self) -> None:
+        self._late = 0
+
+    def check(self, stamp: int, last: int) -> None:
+        """Take in the stamp (ns) of a message and that of the last one that was not late.
+
+        Raises:
+            LateInput: it comes late.
+        """
+        if not 0 < last - stamp <= LATE or self._late == MOST_LATE:
+            self._late = 0
+            return
+        self._late += 1
+        raise LateInput(
+            f'a message stamped {(last - stamp) * 1e-9:.3f} s before the last one is left out: two '
+            'senders on one topic, or a network that changes the order?'
+        )
+
+
 class Sight(NamedTuple):
     """What became of an image.
 
@@ -129,22 +160,28 @@ class Perception:
         self.gaze = Gaze(estimator, look)
         self.tracker = Tracker(tracker)
         self._timed = timed
+        self._order = Order()
         self._last: Sight | None = None
 
     def process(self, stamp: int, read: Callable[[], BgrImage]) -> Sight:
         """Take in an image.
 
         A second look at the same moment tells nothing new, so an image that has the stamp of the
-        one before is not read and gets the same answer. An image stamped before the last one
-        begins anew: gaze and tracker forget everybody.
+        one before is not read and gets the same answer. An image stamped before the last one is
+        late, or begins anew: gaze and tracker forget everybody.
 
         Args:
             stamp: ns.
             read: gives the pixels; what it raises leaves everything as it was.
+
+        Raises:
+            LateInput: it was overtaken.
         """
         if self._last and stamp == self._last.poses.stamp:
             self._last = Sight(self._last.poses, None, self._last.repeats + 1)
             return self._last
+        if self._last:
+            self._order.check(stamp, self._last.poses.stamp)
         with self._timed('convert'):
             image = read()
         with self._timed('pose'):
@@ -196,12 +233,19 @@ class Recognition:
     def __init__(self, recognizer: Recognizer, timed: Timer = lambda stage: nullcontext()) -> None:
         self.recognizer = recognizer
         self._timed = timed
+        self._order = Order()
         self._last: tuple[int, list[ActionEstimate]] | None = None
 
     def process(self, poses: Poses) -> Verdict:
-        """Take in the people of an image; those of the last stamp once more change nothing."""
+        """Take in the people of an image; those of the last stamp once more change nothing.
+
+        Raises:
+            LateInput: they were overtaken.
+        """
         if self._last and poses.stamp == self._last[0]:
             return Verdict(self._last[1], repeated=True)
+        if self._last:
+            self._order.check(poses.stamp, self._last[0])
         reset = self._last is not None and poses.stamp < self._last[0]
         with self._timed('recognize'):
             estimates = self.recognizer.update(poses)

@@ -11,7 +11,16 @@ from action_recognition.errors import UserError
 from action_recognition.pose.gaze import LookConfig
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import Perception, PerceptionConfig, Recognition, RecognizerConfig
+from action_recognition.stages import (
+    LATE,
+    MOST_LATE,
+    LateInput,
+    Order,
+    Perception,
+    PerceptionConfig,
+    Recognition,
+    RecognizerConfig,
+)
 
 MS = 1_000_000
 
@@ -88,6 +97,33 @@ def test_a_clock_jump_begins_new_identities():
     assert ids == [[1], [1], [2]]
 
 
+def test_images_and_people_that_were_overtaken_change_nothing():
+    one, other = (Perception(Brightness(), LookConfig('full')) for _ in range(2))
+    for ms in (0, 80):
+        one.process(ms * MS, image(10 + ms))
+        other.process(ms * MS, image(10 + ms))
+    with pytest.raises(LateInput, match=r'0\.040 s before the last one'):
+        one.process(40 * MS, refuse)
+    a, b = (stage.process(120 * MS, image(100)).poses for stage in (one, other))
+    np.testing.assert_array_equal(a.track_id, b.track_id)
+    stage = Recognition(Counter())
+    stage.process(Poses.empty(80 * MS))
+    with pytest.raises(LateInput):
+        stage.process(Poses.empty(40 * MS))
+    assert stage.process(Poses.empty(120 * MS)).estimates[0].began == 2
+
+
+def test_late_or_a_jump_of_the_clock():
+    order = Order()
+    order.check(10 * LATE, 9 * LATE)  # in order
+    order.check(9 * LATE - 1, 10 * LATE)  # too far back to be late
+    for _ in range(2):
+        for _ in range(MOST_LATE):
+            with pytest.raises(LateInput):
+                order.check(10 * LATE - 1, 10 * LATE)
+        order.check(10 * LATE - 1, 10 * LATE)  # a clock that was set back a little
+
+
 def test_turns_are_timed():
     turns = []
 
@@ -103,7 +139,9 @@ def test_turns_are_timed():
 
 def test_the_people_of_the_same_stamp_get_the_same_answer():
     stage = Recognition(Counter())
-    first, again, later, back = (stage.process(Poses.empty(stamp)) for stamp in (5, 5, 6, 4))
+    first, again, later, back = (
+        stage.process(Poses.empty(1000 * stamp * MS)) for stamp in (5, 5, 6, 4)
+    )
     assert (first.repeated, first.reset) == (False, False)
     assert again.repeated
     assert again.estimates is first.estimates

@@ -22,10 +22,12 @@ from rclpy.lifecycle import (
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from action_recognition.errors import UserError
+from action_recognition.limits import MAX_IMAGE_BYTES, MAX_RESULT_BYTES
 from action_recognition.nodes.health import Health
 from action_recognition.nodes.settings import Setting, declare
 from action_recognition.nodes.worker import Worker
@@ -125,15 +127,34 @@ class StageNode(LifecycleNode):
         return publisher
 
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        limit: int = MAX_RESULT_BYTES,
     ) -> Subscription:
-        """A subscription that lives until deactivation."""
+        """A subscription that lives until deactivation.
+
+        A message of more than `limit` bytes, or one that cannot be deserialised, counts as received
+        and rejected.
+        """
+
+        # Raw, since deserialising is what costs: megabytes of skeletons stop a node for seconds.
+        def receive(data: bytes) -> None:
+            messages: list[Any] = []
+            if self.attempt(lambda: messages.append(_deserialize(data, kind, topic, limit))):
+                callback(messages[0])
+            else:
+                self.health.received()
+
         subscription = self.create_subscription(
             kind,
             topic,
-            callback,
+            receive,
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=True,
         )
         self._owned_subscriptions.append(subscription)
         return subscription
@@ -148,7 +169,7 @@ class StageNode(LifecycleNode):
         kind = Image
         if transport == 'compressed':
             kind, topic = CompressedImage, self.resolve_topic_name(topic) + '/compressed'
-        self.subscribe(kind, topic, receive, image_qos())
+        self.subscribe(kind, topic, receive, image_qos(), MAX_IMAGE_BYTES)
 
     def attempt(self, work: Callable[[], None]) -> bool:
         """Run the work on one input; what goes wrong is counted, logged and survived."""
@@ -273,6 +294,16 @@ class StageNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [self.health.report(self.get_fully_qualified_name(), state)]
         self._diagnostics.publish(message)
+
+
+def _deserialize(data: bytes, kind: type, topic: str, limit: int) -> Any:
+    if len(data) > limit:
+        raise UserError(f'a message of {len(data)} bytes on {topic}: at most {limit} are read')
+    try:
+        return deserialize_message(data, kind)
+    except Exception as error:  # errors of rmw, and of texts that are not UTF-8
+        reason = str(error).partition(', at /')[0].strip()
+        raise UserError(f'a damaged message on {topic}: {reason[:200]}') from error
 
 
 def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = None) -> int:

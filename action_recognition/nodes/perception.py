@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from action_recognition.limits import MAX_PEOPLE
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
 from action_recognition.nodes.convert import captions, poses_to_msg, stamp_to_ns
@@ -22,6 +23,7 @@ from action_recognition.pose.backends.registry import DEFAULT_MODEL
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
 from action_recognition.pose.gaze import MODES, LookConfig
+from action_recognition.pose.revival import RevivingEstimator
 from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.stages import Perception, PerceptionConfig
@@ -81,12 +83,12 @@ class PerceptionNode(StageNode):
             choices=RUNTIMES,
         ),
         Setting(
-            'decoder.joint_threshold', DECODER.joint_threshold, 'Least score of a joint.', 0, 1
-        Setting(
             'flip_test',
             ESTIMATOR.flip_test,
             'Show the network the mirror image as well: surer joints for twice the time.',
         ),
+        Setting(
+            'decoder.joint_threshold', DECODER.joint_threshold, 'Least score of a joint.', 0, 1
         ),
         Setting('decoder.limb_threshold', DECODER.limb_threshold, 'Least score of a limb.', 0, 1),
         Setting(
@@ -95,7 +97,9 @@ class PerceptionNode(StageNode):
         Setting(
             'decoder.min_score', DECODER.min_score, 'Least mean score of the joints found.', 0, 1
         ),
-        Setting('decoder.max_people', DECODER.max_people, 'Most people in an image.', 1, 64),
+        Setting(
+            'decoder.max_people', DECODER.max_people, 'Most people in an image.', 1, MAX_PEOPLE
+        ),
         Setting(
             'look.mode',
             LOOK.mode,
@@ -206,14 +210,16 @@ class PerceptionNode(StageNode):
 
     def start(self) -> None:
         config = self._config({})
-        estimator = self._estimator_factory(config.model, config.device, config.estimator)
+        estimator = RevivingEstimator(
+            lambda device: self._estimator_factory(config.model, device, config.estimator),
+            config.device,
+            self._on_revival,
+        )
         self._estimator = estimator
         self._stage = Perception(estimator, config.look, config.tracker, self.health.timed)
         self._header = Header()
         self._captions = {}
-        self.health.fact('model', estimator.name)
-        self.health.fact('device', estimator.device)
-        self.health.fact('runtime', estimator.runtime)
+        self._describe(estimator)
         self._worker = Worker('perception', lambda item: self.attempt(partial(self._process, item)))
         self.subscribe(ActionLabelArray, 'actions', self._on_actions, result_qos())
         if self.subscribes:
@@ -241,6 +247,16 @@ class PerceptionNode(StageNode):
         if worker:
             self.health.received()
             self.health.count('dropped', worker.offer(picture))
+
+    def _describe(self, estimator: PoseEstimator) -> None:
+        self.health.fact('model', estimator.name)
+        self.health.fact('device', estimator.device)
+        self.health.fact('runtime', estimator.runtime)
+
+    def _on_revival(self, estimator: PoseEstimator) -> None:
+        self._describe(estimator)
+        self.health.count('revivals')
+        self.warn('revival', f'the estimator kept failing: a new one runs on {estimator.device}')
 
     def _config(self, changes: Mapping[str, Any]) -> PerceptionConfig:
         values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}

@@ -100,7 +100,7 @@ def test_a_message_that_comes_again_is_answered_as_before(graph, node, actions, 
 
 
 def test_clock_jump(graph, node, actions, send):
-    for ms in (0, 40, 80, 20):
+    for ms in (1000, 1040, 1080, 20):
         send(skeletons(ms))
     graph.until(lambda: len(actions) == 4)
     confidences = [message.actions[0].confidence for message in actions]

@@ -1,0 +1,97 @@
+"""An estimator that is made anew once it keeps failing, as when the GPU under it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from action_recognition.errors import UserError
+from action_recognition.pose.decode import People
+from action_recognition.pose.deployed import Images
+from action_recognition.pose.estimator import PoseEstimator, sees_crops
+from action_recognition.skeleton import Poses
+
+#: Failures in a row after which the estimator is made anew: a single one may be the image's fault.
+FAILURES = 3
+
+T = TypeVar('T')
+
+
+class RevivingEstimator:
+    """Stands for an estimator; after `FAILURES` images in a row that it broke on, for another.
+
+    A failure is any exception but `UserError`, and is passed on. Where a new estimator cannot be
+    made on a device that was chosen automatically, it is made on the CPU.
+
+    Args:
+        make: makes an estimator on a device.
+        device: 'auto', 'cpu', 'cuda' or 'cuda:1'.
+        changed: called with each new estimator but the first, in the thread of `estimate`.
+
+    Raises:
+        UserError: as `make`; later from `estimate` and `people`, which try again every time.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[str], PoseEstimator],
+        device: str,
+        changed: Callable[[PoseEstimator], None],
+    ) -> None:
+        self._make = make
+        self._device = device
+        self._changed = changed
+        self._failures = 0
+        self._estimator: PoseEstimator | None = make(device)
+        self._describe(self._estimator)
+        if sees_crops(self._estimator):
+            self.people = self._people  # `sees_crops` asks whether it is there
+
+    def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
+        """As `PoseEstimator.estimate`."""
+        return self._ask(lambda estimator: estimator.estimate(image, stamp))
+
+    def close(self) -> None:
+        """Give back the memory of the device."""
+        if self._estimator:
+            self._estimator.close()
+            self._estimator = None
+
+    def _people(self, images: Images) -> list[People]:
+        return self._ask(lambda estimator: estimator.people(images))  # type: ignore[attr-defined]
+
+    def _ask(self, question: Callable[[PoseEstimator], T]) -> T:
+        if self._estimator is None or self._failures >= FAILURES:
+            self._revive()
+        assert self._estimator
+        try:
+            answer = question(self._estimator)
+        except UserError:
+            raise
+        except Exception:
+            self._failures += 1
+            raise
+        self._failures = 0
+        return answer
+
+    def _revive(self) -> None:
+        with suppress(Exception):  # what is broken may not even close
+            self.close()
+        self._estimator = None
+        try:
+            self._estimator = self._make(self._device)
+        except Exception:
+            if self._device != 'auto':
+                raise
+            self._estimator = self._make('cpu')
+        self._failures = 0
+        self._describe(self._estimator)
+        self._changed(self._estimator)
+
+    def _describe(self, estimator: PoseEstimator) -> None:
+        self.name, self.device = estimator.name, estimator.device
+        self.runtime = estimator.runtime

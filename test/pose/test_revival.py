@@ -1,0 +1,104 @@
+"""An estimator that breaks for good is replaced; one that breaks on an image is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from action_recognition.errors import UserError
+from action_recognition.pose.estimator import sees_crops
+from action_recognition.pose.revival import FAILURES, RevivingEstimator
+from action_recognition.skeleton import Poses
+
+IMAGE = np.zeros((8, 8, 3), np.uint8)
+
+
+class Gpu:
+    """Estimators by device; those of a device that is lost raise."""
+
+    def __init__(self):
+        self.made, self.lost, self.absent = [], set(), set()
+
+    def make(self, device):
+        if device in self.absent:
+            raise UserError(f'no {device}')
+        gpu = self
+
+        class Estimator:
+            name, runtime, closed = 'fake', 'none', False
+
+            def __init__(self):
+                self.device = device
+
+            def estimate(self, image, stamp=0):
+                assert not self.closed
+                if image.any():
+                    raise ValueError('a bad image')
+                if device in gpu.lost:
+                    raise RuntimeError('CUDA error: device lost')
+                return Poses.empty(stamp)
+
+            def people(self, images):
+                return [self.estimate(image) for image in images]
+
+            def close(self):
+                self.closed = True
+
+        self.made.append(Estimator())
+        return self.made[-1]
+
+
+@pytest.fixture
+def gpu():
+    return Gpu()
+
+
+def fail(estimator, times, image=IMAGE, error=RuntimeError):
+    for _ in range(times):
+        with pytest.raises(error):
+            estimator.estimate(image)
+
+
+def test_a_bad_image_does_not_cost_the_estimator(gpu):
+    estimator = RevivingEstimator(gpu.make, 'cpu', lambda new: pytest.fail('replaced'))
+    for _ in range(3):
+        fail(estimator, FAILURES - 1, IMAGE + 1, ValueError)
+        assert estimator.estimate(IMAGE, 5).stamp == 5
+    assert len(gpu.made) == 1
+
+
+def test_a_lost_device_that_comes_back(gpu):
+    changes = []
+    estimator = RevivingEstimator(gpu.make, 'cuda', changes.append)
+    assert sees_crops(estimator)
+    gpu.lost.add('cuda')
+    fail(estimator, FAILURES)
+    gpu.lost.clear()
+    assert estimator.people([IMAGE])[0].stamp == 0
+    assert gpu.made[0].closed
+    assert changes == gpu.made[1:]
+    estimator.close()
+    assert gpu.made[1].closed
+
+
+@pytest.mark.parametrize('device', ['auto', 'cuda'])
+def test_a_lost_device_that_stays_away(gpu, device):
+    estimator = RevivingEstimator(gpu.make, device, lambda new: None)
+    gpu.lost.add(device)
+    gpu.absent.add(device)
+    fail(estimator, FAILURES)
+    if device == 'auto':
+        assert estimator.estimate(IMAGE, 7).stamp == 7
+        assert estimator.device == 'cpu'
+    else:  # somebody wants this very device: say so until it is there again
+        fail(estimator, 5, error=UserError)
+        gpu.lost.clear()
+        gpu.absent.clear()
+        assert estimator.estimate(IMAGE, 7).stamp == 7
+
+
+def test_estimators_without_crops(gpu):
+    class Full:
+        name, device, runtime = 'full', 'cpu', 'none'
+
+    assert not sees_crops(RevivingEstimator(lambda device: Full(), 'cpu', lambda new: None))
