@@ -14,7 +14,7 @@ from action_recognition.errors import UserError
 HELP = 'Run a node without `ros2 launch`.'
 NODES = ('camera', 'perception', 'recognizer', 'behavior', 'pipeline')
 #: Parameters that every node has besides its SETTINGS: ours, and those of rclpy.
-COMMON = ('autostart', 'use_sim_time', 'start_type_description_service')
+COMMON = ('autostart', 'trace', 'use_sim_time', 'start_type_description_service')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

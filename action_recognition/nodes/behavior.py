@@ -48,8 +48,9 @@ class BehaviorNode(StageNode):
 
     def _on_actions(self, message: ActionLabelArray) -> None:
         self.health.received()
-        if self.attempt(partial(self._apply_rules, message)):
-            self.health.count('processed')
+        with self.health.frame(stamp_to_ns(message.header.stamp), 'actions'):
+            if self.attempt(partial(self._apply_rules, message)):
+                self.health.count('processed')
 
     def _apply_rules(self, message: ActionLabelArray) -> None:
         estimates = msg_to_estimates(message)

@@ -188,7 +188,7 @@ class CameraNode(StageNode):
         self.health.expects_input = True
         self._thinner = Thinner(self.value('rate'))
         self._lockstep = OFF
-        self._relay = Worker('relay', lambda message: self.attempt(partial(self._pass_on, message)))
+        self._relay = self.worker('relay', 'image_in', self._pass_on)
         self.subscribe_images('image_in', self.value('transport'), self._relay)
 
     def _has_listener(self) -> bool:
@@ -208,7 +208,8 @@ class CameraNode(StageNode):
         now = self.get_clock().now().nanoseconds
         stamp = self._origin + frame.stamp if media else now
         header = Header(stamp=ns_to_stamp(stamp), frame_id=self._frame_id)
-        self.attempt(partial(self._send, header, frame.image))
+        with self.health.frame(stamp):
+            self.attempt(partial(self._send, header, frame.image))
 
     def _pass_on(self, message: Image | CompressedImage) -> None:
         if self._thinner.passes(stamp_to_ns(message.header.stamp)):
@@ -225,6 +226,7 @@ class CameraNode(StageNode):
 
     def _emit(self, picture: Picture) -> None:
         with self.health.timed('publish'):
+            self.health.sent('image')
             for receive in self.receivers:
                 receive(picture)
             if not self.receivers or self._raw.get_subscription_count():

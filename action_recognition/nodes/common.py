@@ -28,8 +28,10 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from action_recognition.errors import UserError
 from action_recognition.limits import MAX_IMAGE_BYTES, MAX_RESULT_BYTES
+from action_recognition.nodes.convert import stamp_to_ns
 from action_recognition.nodes.health import Health
 from action_recognition.nodes.settings import Setting, declare
+from action_recognition.nodes.trace import close_trace, open_trace
 from action_recognition.nodes.worker import Worker
 
 #: How images may arrive, in the words of image_transport.
@@ -39,6 +41,13 @@ AUTOSTART = Setting(
     'autostart',
     True,
     'Configure and activate the node as soon as it runs; false leaves that to a lifecycle manager.',
+)
+
+TRACE = Setting(
+    'trace',
+    '',
+    'File for the times of all stages, which https://ui.perfetto.dev opens; empty: none. Nodes may '
+    'share it.',
 )
 
 
@@ -88,7 +97,7 @@ class StageNode(LifecycleNode):
         self.is_active = False
         self._owned_publishers: list[LifecyclePublisher] = []
         self._owned_subscriptions: list[Subscription] = []
-        self._settings = {setting.name: setting for setting in (AUTOSTART, *self.SETTINGS)}
+        self._settings = {setting.name: setting for setting in (AUTOSTART, TRACE, *self.SETTINGS)}
         declare(self, tuple(self._settings.values()))
         for setting in self._settings.values():
             if fault := setting.fault(self.get_parameter(setting.name).value):
@@ -143,7 +152,9 @@ class StageNode(LifecycleNode):
         # Raw, since deserialising is what costs: megabytes of skeletons stop a node for seconds.
         def receive(data: bytes) -> None:
             messages: list[Any] = []
-            if self.attempt(lambda: messages.append(_deserialize(data, kind, topic, limit))):
+            with self.health.timed('deserialize'):
+                self.attempt(lambda: messages.append(_deserialize(data, kind, topic, limit)))
+            if messages:
                 callback(messages[0])
             else:
                 self.health.received()
@@ -170,6 +181,22 @@ class StageNode(LifecycleNode):
         if transport == 'compressed':
             kind, topic = CompressedImage, self.resolve_topic_name(topic) + '/compressed'
         self.subscribe(kind, topic, receive, image_qos(), MAX_IMAGE_BYTES)
+
+    def worker(self, name: str, topic: str, work: Callable[[Any], None]) -> Worker[Any]:
+        """A worker for messages with a header: each is one `attempt`; how long it waited is timed.
+
+        Args:
+            name: of the thread.
+            topic: from which the messages come.
+        """
+
+        def turn(item: Any, offered: int) -> None:
+            stamp = stamp_to_ns(item.header.stamp)
+            self.health.waited(offered, stamp)
+            with self.health.frame(stamp, topic):
+                self.attempt(lambda: work(item))
+
+        return Worker(name, turn)
 
     def attempt(self, work: Callable[[], None]) -> bool:
         """Run the work on one input; what goes wrong is counted, logged and survived."""
@@ -211,7 +238,7 @@ class StageNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and subscribe."""
         super().on_activate(state)  # the first result may be there before `start` returns
-        if not self._transition(self.start):
+        if not self._transition(self._begin):
             self._idle()
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
@@ -255,12 +282,23 @@ class StageNode(LifecycleNode):
         self.get_logger().error(text)
         return False
 
+    def _begin(self) -> None:
+        if path := self.value(TRACE.name):
+            self.health.trace = open_trace(path, self.NAME)
+        self.start()
+
     def _idle(self) -> None:
         self.is_active = False
         for subscription in self._owned_subscriptions:
             self.destroy_subscription(subscription)
         self._owned_subscriptions.clear()
         self.stop()
+        self._end_trace()
+
+    def _end_trace(self) -> None:
+        if trace := self.health.trace:
+            self.health.trace = None
+            close_trace(trace)
 
     def _forget(self) -> None:
         for publisher in self._owned_publishers:
@@ -289,6 +327,9 @@ class StageNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
+        if (trace := self.health.trace) and trace.file.is_full:
+            self.warn('trace', f'the trace {trace.file.path} is full, or its disk: it ends here')
+            self._end_trace()
         state = 'active' if self.is_active else 'inactive'
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()

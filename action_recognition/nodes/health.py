@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from action_recognition.nodes.trace import Trace
+
 #: Seconds between two log lines about the same kind of problem.
 LOG_INTERVAL = 5.0
 #: Seconds without input after which a running node warns.
@@ -21,6 +23,9 @@ class Health:
 
     Args:
         clock: seconds that never run backwards.
+
+    Attributes:
+        trace: where every turn of every stage is written as well; None: nowhere.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +42,9 @@ class Health:
         self._note = ''
         self._reported_at = clock()
         self._reported_input = 0
+        self._frame = threading.local()
         self.expects_input = False
+        self.trace: Trace | None = None
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to a counter."""
@@ -57,10 +64,51 @@ class Health:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Time the block as one turn of this stage."""
-        begin = time.perf_counter()
+        """Time the block as one turn of this stage, of the image of the `frame` around it."""
+        begin = time.monotonic_ns()
         yield
-        self.took(stage, time.perf_counter() - begin)
+        end = time.monotonic_ns()
+        self.took(stage, (end - begin) * 1e-9)
+        if trace := self.trace:
+            trace.span(stage, begin, end, self._stamp())
+
+    @contextmanager
+    def frame(self, stamp: int, topic: str = '') -> Iterator[None]:
+        """The block works on the image of this stamp (ns): what it times and sends is of that.
+
+        Args:
+            topic: of the message that brought the image or what was found in it.
+        """
+        trace = self.trace
+        if not trace:
+            yield
+            return
+        outer, self._frame.stamp = self._stamp(), stamp
+        begin = time.monotonic_ns()
+        try:
+            if topic:
+                trace.came(topic, begin, stamp)
+            yield
+        finally:
+            self._frame.stamp = outer
+            trace.span('frame', begin, time.monotonic_ns(), stamp)
+
+    def sent(self, topic: str) -> None:
+        """What the block of `frame` says of its image goes out by this topic."""
+        trace, stamp = self.trace, self._stamp()
+        if trace and stamp is not None:
+            trace.sent(topic, time.monotonic_ns(), stamp)
+
+    def waited(self, since: int, stamp: int) -> None:
+        """The image of this stamp was in the queue since then (ns of the monotonic clock)."""
+        now = time.monotonic_ns()
+        self.took('queue', (now - since) * 1e-9)
+        if trace := self.trace:
+            trace.wait('queue', since, now, stamp)
+
+    def _stamp(self) -> int | None:
+        """Of the frame that this thread works on."""
+        return getattr(self._frame, 'stamp', None)
 
     def took(self, stage: str, seconds: float) -> None:
         """One turn of this stage took so long."""

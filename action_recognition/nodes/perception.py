@@ -220,7 +220,7 @@ class PerceptionNode(StageNode):
         self._header = Header()
         self._captions = {}
         self._describe(estimator)
-        self._worker = Worker('perception', lambda item: self.attempt(partial(self._process, item)))
+        self._worker = self.worker('perception', 'image', self._process)
         self.subscribe(ActionLabelArray, 'actions', self._on_actions, result_qos())
         if self.subscribes:
             self.subscribe_images('image', self.value('image_transport'), self._worker)
@@ -287,7 +287,10 @@ class PerceptionNode(StageNode):
 
     def _publish(self, header: Header, poses: Poses) -> None:
         with self.health.timed('publish'):
-            self._skeletons.publish(poses_to_msg(poses, header))
+            self.health.sent('skeletons')
+            # For ten people, building the message takes longer than tracking them.
+            if self._skeletons.get_subscription_count():
+                self._skeletons.publish(poses_to_msg(poses, header))
         for receive in self.receivers:
             receive(header, poses)
 

@@ -118,7 +118,8 @@ class Player:
         useful = False  # whether the open source gave a frame
         while not self.stopping.is_set():
             try:
-                frame = self._source.read()
+                with self._health.timed('read'):
+                    frame = self._source.read()
             except UserError as error:
                 self._health.count('unreadable')
                 self._warn(str(error))

@@ -14,7 +14,13 @@ from visualization_msgs.msg import MarkerArray
 
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes.common import StageNode, latched_qos, result_qos, run
-from action_recognition.nodes.convert import captions, estimates_to_msg, labels_to_msg, msg_to_poses
+from action_recognition.nodes.convert import (
+    captions,
+    estimates_to_msg,
+    labels_to_msg,
+    msg_to_poses,
+    stamp_to_ns,
+)
 from action_recognition.nodes.markers import label_markers
 from action_recognition.nodes.settings import Setting
 from action_recognition.recognition.labels import LabelConfig
@@ -155,11 +161,13 @@ class RecognizerNode(StageNode):
     def accept(self, header: Header, poses: Poses) -> None:
         """Take the people of an image from a stage in this process."""
         self.health.received()
-        self.attempt(partial(self._process, header, poses))
+        with self.health.frame(poses.stamp, 'skeletons'):
+            self.attempt(partial(self._process, header, poses))
 
     def _on_skeletons(self, message: SkeletonArray) -> None:
         self.health.received()
-        self.attempt(lambda: self._process(message.header, msg_to_poses(message)))
+        with self.health.frame(stamp_to_ns(message.header.stamp), 'skeletons'):
+            self.attempt(lambda: self._process(message.header, msg_to_poses(message)))
 
     def _config(self, changes: Mapping[str, Any]) -> RecognizerConfig:
         values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}
@@ -176,18 +184,24 @@ class RecognizerNode(StageNode):
             verdict = self._stage.process(poses)
             if verdict.repeated:
                 self.health.count('repeated')
-                self._actions.publish(self._last)
+                self._publish()
             else:
                 if verdict.reset:
                     self.health.count('resets')
                     self.warn('reset', 'the clock jumped backwards: everybody is forgotten')
-                self._last = estimates_to_msg(verdict.estimates, header)
-                self._actions.publish(self._last)
+                with self.health.timed('convert'):
+                    self._last = estimates_to_msg(verdict.estimates, header)
+                self._publish()
                 self.health.count('processed')
                 if self._markers.get_subscription_count():
                     self._markers.publish(label_markers(poses, captions(self._last), header))
         for receive in self.receivers:
             receive(poses.stamp)
+
+    def _publish(self) -> None:
+        with self.health.timed('publish'):
+            self.health.sent('actions')
+            self._actions.publish(self._last)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,12 +18,13 @@ class Worker(Generic[T]):
 
     Args:
         name: name of the thread.
-        work: called with each item in order; it must not raise.
+        work: called with each item in order and the time at which it was offered, in nanoseconds
+            of the monotonic clock; it must not raise.
     """
 
-    def __init__(self, name: str, work: Callable[[T], object]) -> None:
+    def __init__(self, name: str, work: Callable[[T, int], object]) -> None:
         self._work = work
-        self._waiting: list[T] = []
+        self._waiting: list[tuple[T, int]] = []
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name)
@@ -32,7 +34,7 @@ class Worker(Generic[T]):
         """Hand over an item; True when it pushed out one that was still waiting."""
         with self._changed:
             replaced = bool(self._waiting)
-            self._waiting = [item]
+            self._waiting = [(item, time.monotonic_ns())]
             self._changed.notify()
         return replaced
 
@@ -50,5 +52,5 @@ class Worker(Generic[T]):
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
-                item = self._waiting.pop()
-            self._work(item)
+                item, offered = self._waiting.pop()
+            self._work(item, offered)

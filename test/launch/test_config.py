@@ -23,12 +23,12 @@ def settings():
     pytest.importorskip('rclpy', reason='ROS 2 is not installed')
     from action_recognition.nodes.behavior import BehaviorNode
     from action_recognition.nodes.camera import CameraNode
-    from action_recognition.nodes.common import AUTOSTART
+    from action_recognition.nodes.common import AUTOSTART, TRACE
     from action_recognition.nodes.perception import PerceptionNode
     from action_recognition.nodes.recognizer import RecognizerNode
 
     return {
-        kind.NAME: {setting.name: setting for setting in (AUTOSTART, *kind.SETTINGS)}
+        kind.NAME: {setting.name: setting for setting in (AUTOSTART, TRACE, *kind.SETTINGS)}
         for kind in (CameraNode, PerceptionNode, RecognizerNode, BehaviorNode)
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from action_recognition.nodes.worker import Worker
 def test_only_the_latest_waits():
     begun, gate, done = threading.Semaphore(0), threading.Semaphore(0), []
 
-    def work(item):
+    def work(item, offered):
         begun.release()
         gate.acquire()
         done.append(item)
@@ -38,5 +39,38 @@ def test_only_the_latest_waits():
 
 
 def test_stop_when_idle():
-    worker = Worker('test', lambda item: None)
+    worker = Worker('test', lambda item, offered: None)
     assert worker.stop() == 0
+
+
+def test_every_item_is_worked_on_or_counted_as_replaced_or_left():
+    """Against a plain account of the same offers, one after the other."""
+    done, gate = [], threading.Event()
+
+    def work(item, offered):
+        done.append(item)
+        gate.wait()
+
+    worker = Worker('test', work)
+    worker.offer(0)
+    while not done:
+        pass
+    replaced = sum(worker.offer(item) for item in range(1, 101))
+    assert replaced == 99  # of 1 to 99; 100 waits
+    gate.set()
+    while len(done) < 2:
+        pass
+    left = worker.stop()
+    assert done == [0, 100]
+    assert len(done) + replaced + left == 101
+
+
+def test_work_is_told_when_the_item_was_offered():
+    told, before = [], time.monotonic_ns()
+    worker = Worker('test', lambda item, offered: told.append(offered))
+    worker.offer('x')
+    after = time.monotonic_ns()
+    while not told:
+        pass
+    worker.stop()
+    assert before <= told[0] <= after
