@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from action_recognition.skeleton import FloatArray, Poses
+from action_recognition.skeleton import FloatArray, IntArray, Poses
 from action_recognition.tracking.similarity import oks
 
 #: Fewer shared joints than this say too little about who somebody is.
@@ -94,7 +94,21 @@ class Tracker:
         )
 
     def update(self, poses: Poses) -> Poses:
-        """The confirmed people among these, ordered by id.
+        """The confirmed people among these, ordered by id; `assign` says who decides and how.
+
+        Args:
+            poses: the people of one image; their `track_id` is ignored.
+
+        Returns:
+            Those of them that belong to a confirmed track, with `track_id` set.
+        """
+        ids = self.assign(poses)
+        order = np.argsort(ids, kind='stable')
+        rows = order[ids[order] >= 0]
+        return poses[rows].with_ids(ids[rows])
+
+    def assign(self, poses: Poses) -> IntArray:
+        """The id of each of the people of one image, -1 for those of no confirmed track.
 
         People of the very first image are confirmed at once, later ones after `confirmations`
         images in a row. An image stamped before the last one resets the tracker.
@@ -103,7 +117,7 @@ class Tracker:
             poses: the people of one image; their `track_id` is ignored.
 
         Returns:
-            Those of them that belong to a confirmed track, with `track_id` set.
+            (n,) ids in the order of the people.
         """
         if self._stamp is not None and poses.stamp < self._stamp:
             self.reset()
@@ -128,8 +142,10 @@ class Tracker:
                 track.id = self._next_id
                 self._next_id += 1
 
-        rows = sorted((i for i in matched if matched[i].id > 0), key=lambda i: matched[i].id)
-        return poses[np.array(rows, int)].with_ids([matched[i].id for i in rows])
+        ids = np.full(len(poses), -1, np.int64)
+        for i, track in matched.items():
+            ids[i] = track.id
+        return ids
 
     def _alive(self, stamp: int) -> list[_Track]:
         """The tracks that have not ended by this stamp."""
