@@ -21,17 +21,16 @@ def directions(xy: Tensor) -> Tensor:
 class WindowLstm(WindowNetwork):
     """3 x LSTM 128 (tanh) over 60 frames of 34 features, and attention over their outputs."""
 
-    frames = 60
-
-    def __init__(self, num_classes: int, units: int = 128) -> None:
+    def __init__(self, num_classes: int, units: int = 128, frames: int = 60) -> None:
         super().__init__()
+        self.frames = frames
         inputs = 2 * NUM_JOINTS + NUM_PARTS
         self.lstm = nn.LSTM(inputs, units, num_layers=3, batch_first=True, dropout=0.3)
         self.attention = nn.Sequential(nn.Linear(units, units), nn.Tanh(), nn.Linear(units, 1))
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(units, num_classes))
 
     def forward(self, xy: Tensor) -> Tensor:
-        """(n, 60, 14, 2) normalised joints to (n, classes) logits."""
+        """(n, frames, 14, 2) normalised joints to (n, classes) logits."""
         outputs, _ = self.lstm(torch.cat([xy.flatten(2), directions(xy)], -1))
         weight = self.attention(outputs).softmax(1)
         return self.classifier((weight * outputs).sum(1))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from action_recognition.skeleton import NUM_JOINTS, FloatArray, torso_size
+from action_recognition.skeleton import NUM_JOINTS, FloatArray, IntArray, torso_size
 
 
 class WindowNetwork(nn.Module):
@@ -32,6 +32,37 @@ def windows(sequences: Sequence[FloatArray], frames: int) -> FloatArray:
     for row, xy in enumerate(sequences):
         padded[row, : len(xy)] = xy
     return normalise(resample(fill(padded), lengths, frames))
+
+
+def recent(
+    xy: FloatArray, stamps: IntArray, ends: npt.ArrayLike, seconds: float, frames: int
+) -> FloatArray:
+    """The last seconds before some frames of a stream; nothing after these frames is looked at.
+
+    Joints are taken at even distances of `seconds / frames`, the last of them at the frame
+    itself, linearly between two frames; where one of both does not show a joint, the nearer one
+    decides. Before its first frame the stream is taken to have stood still.
+
+    Args:
+        xy: (T, ..., 2) pixels, NaN where not seen.
+        stamps: (T,) nanoseconds, increasing.
+        ends: (n,) indices of frames.
+        frames: of a window.
+
+    Returns:
+        (n, frames, ..., 2) pixels, NaN where not seen.
+    """
+    ends = np.asarray(ends)[:, None]
+    ago = np.round(np.arange(frames)[::-1] * (seconds * 1e9 / frames)).astype(np.int64)
+    times = np.maximum(stamps[ends] - ago, stamps[0])
+    low = np.searchsorted(stamps, times, 'right') - 1
+    high = np.minimum(low + 1, ends)
+    share = (times - stamps[low]) / np.maximum(stamps[high] - stamps[low], 1)
+    share = share.astype(np.float32).reshape(*share.shape, *[1] * (xy.ndim - 1))
+    before, after = xy[low], xy[high]
+    between = before + share * (after - before)
+    nearer = np.where(share < 0.5, before, after)
+    return np.where(np.isfinite(between), between, nearer)
 
 
 def fill(xy: FloatArray) -> FloatArray:

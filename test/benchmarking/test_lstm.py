@@ -22,3 +22,9 @@ def test_shapes_and_parameters():
     classifier = 128 * 14 + 14
     found = sum(parameter.numel() for parameter in network.parameters())
     assert found == lstm + attention + classifier == 366_607
+
+
+def test_the_window_is_as_long_as_is_asked():
+    network = WindowLstm(9, frames=30).eval()
+    assert (WindowLstm(9).frames, network.frames) == (60, 30)
+    assert network(torch.rand(2, 30, 14, 2)).shape == (2, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from action_recognition.benchmarking.windows import fill, normalise, resample, windows
+from action_recognition.benchmarking.windows import fill, normalise, recent, resample, windows
 from action_recognition.skeleton import Joint
 
 
@@ -50,3 +50,45 @@ def test_windows_of_sequences_do_not_depend_on_their_neighbours_place_or_size():
     assert both.shape == (2, 16, 14, 2)
     assert both.dtype == np.float32
     assert windows([3 * one + 50], 16)[0] == pytest.approx(both[0], abs=1e-4)
+
+
+# --- the last seconds of a stream -----------------------------------------------------------
+
+
+@pytest.fixture
+def uneven() -> tuple[np.ndarray, np.ndarray]:
+    """Two people over 40 frames at uneven distances: (40, 2, 14, 2), and stamps."""
+    rng = np.random.default_rng(0)
+    stamps = np.cumsum(rng.integers(20_000_000, 90_000_000, 40))
+    return rng.uniform(0, 100, (40, 2, 14, 2)).astype(np.float32), stamps
+
+
+def test_the_last_seconds_lie_on_the_lines_between_frames(uneven):
+    xy, stamps = uneven
+    ends = [0, 3, 17, 39]
+    found = recent(xy, stamps, ends, 0.8, 25)
+    assert found.shape == (4, 25, 2, 14, 2)
+    for row, end in enumerate(ends):
+        times = stamps[end] - 0.8e9 / 25 * np.arange(24, -1, -1)
+        for joint in np.ndindex(2, 14, 2):
+            known = xy[(slice(end + 1), *joint)]
+            expected = np.interp(times, stamps[: end + 1], known)  # stands still before the first
+            assert found[(row, slice(None), *joint)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_nothing_after_the_frame_is_looked_at(uneven):
+    xy, stamps = uneven
+    before = recent(xy, stamps, [20], 1.0, 30)
+    xy[21:] = np.nan
+    assert np.array_equal(recent(xy, stamps, [20], 1.0, 30), before)
+
+
+def test_a_joint_that_one_frame_hides_is_as_in_the_nearer_one():
+    xy = np.zeros((2, 14, 2), np.float32)
+    xy[:, 0, 0] = [3, np.nan]
+    xy[:, 1, 0] = [np.nan, 5]
+    xy[:, 2, 0] = [1, 2]
+    found = recent(xy, np.array([0, 100]), [1], 100e-9, 4)[0]  # 25, 50, 75 and 100 ns
+    assert found[:, 0, 0] == pytest.approx([3, np.nan, np.nan, np.nan], nan_ok=True)
+    assert found[:, 1, 0] == pytest.approx([np.nan, 5, 5, 5], nan_ok=True)
+    assert found[:, 2, 0].tolist() == [1.25, 1.5, 1.75, 2]
