@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from action_recognition.benchmarking import speed
 from action_recognition.benchmarking.ddnet import DdNet
 from action_recognition.benchmarking.lstm import WindowLstm
 from action_recognition.benchmarking.network_peer import Build, NetworkPeer, Recipe
-from action_recognition.benchmarking.ours import PublishedPeer, TrainedPeer
-from action_recognition.benchmarking.peer import Peer
+from action_recognition.benchmarking.ours import Ours, TrainedPeer
+from action_recognition.benchmarking.peer import Entrant, Peer
 from action_recognition.benchmarking.results import Results, Row, average
 from action_recognition.benchmarking.stgcn import StGcn
 from action_recognition.benchmarking.svm import SvmPeer
@@ -150,25 +150,12 @@ def run(
         test = load_set(set_name, data, 'test', split)
         for peer in peers:
             for seed in range(seeds if peer.trains else 1):
-                key = {'set': set_name, 'split': split, 'peer': peer.name, 'seed': seed}
-                key['recipe'] = peer.recipe
-                figures = results.find(key)
-                if figures is None:
-                    # Another recipe must not go on from this one's checkpoints.
-                    digest = hashlib.sha256(json.dumps(peer.recipe).encode()).hexdigest()[:8]
-                    folder = out / f'{set_name}-{split}' / f'{peer.name}-{digest}' / str(seed)
-                    peer.fit(train, SETS[set_name], seed, folder)
-                    times = speed.milliseconds({peer.name: peer.step()}, 1, ROUNDS)[peer.name]
-                    figures = {**score(peer, test), **speed.summary(times)}
-                    figures['parameters'] = peer.parameters
-                    results.add(key, figures)
+                place = {'set': set_name, 'split': split}
+                work = partial(_assess, peer, train, test, SETS[set_name], seed)
+                figures = measure(results, place, peer, seed, f'{set_name}-{split}', work)
                 found[peer.name].append((seed, figures))
-    rows = [{'peer': name, **average(rows)} for name, rows in found.items()]
-    ours = [p.name for p in peers if isinstance(p, (TrainedPeer, PublishedPeer))]
-    reference = next((row['ms_median'] for row in rows if ours and row['peer'] == ours[-1]), None)
-    for row in rows:
-        row['fps'] = 1e3 / row['ms_median']
-        row['ratio'] = row['ms_median'] / reference if reference else None
+    rows = averages(found)
+    add_ratios(rows, peers)
     return {
         'set': set_name,
         'splits': list(splits),
@@ -177,3 +164,55 @@ def run(
         'threads': threads,
         'rows': rows,
     }
+
+
+def _assess(
+    peer: Peer,
+    train: Sequence[SkeletonClip],
+    test: Sequence[SkeletonClip],
+    labels: Sequence[str],
+    seed: int,
+    folder: Path,
+) -> Row:
+    peer.fit(train, labels, seed, folder)
+    times = speed.milliseconds({peer.name: peer.step()}, 1, ROUNDS)[peer.name]
+    return {**score(peer, test), **speed.summary(times), 'parameters': peer.parameters}
+
+
+def measure(
+    results: Results,
+    place: Mapping[str, Any],
+    peer: Entrant,
+    seed: int,
+    folder: str,
+    work: Callable[[Path], Row],
+) -> Row:
+    """What `results` holds of a peer already, or what `work` finds, which is stored.
+
+    Args:
+        place: what it is scored on, in the key of its results.
+        folder: name of the folder, beside the results, for its checkpoints.
+        work: trains and scores it, with a folder of its own for checkpoints.
+    """
+    key = {**place, 'peer': peer.name, 'seed': seed, 'recipe': peer.recipe}
+    figures = results.find(key)
+    if figures is None:
+        # Another recipe must not go on from this one's checkpoints.
+        digest = hashlib.sha256(json.dumps(peer.recipe).encode()).hexdigest()[:8]
+        figures = work(results.path.parent / folder / f'{peer.name}-{digest}' / str(seed))
+        results.add(key, figures)
+    return figures
+
+
+def averages(found: Mapping[str, Sequence[tuple[int, Row]]]) -> list[dict[str, Any]]:
+    """The averaged figures of each peer, from its (seed, figures)."""
+    return [{'peer': name, **average(rows)} for name, rows in found.items()]
+
+
+def add_ratios(rows: Sequence[dict[str, Any]], peers: Sequence[Entrant]) -> None:
+    """Add to rows that have `ms_median`: `fps`, and `ratio` as `run` says."""
+    ours = [peer.name for peer in peers if isinstance(peer, Ours)]
+    reference = next((row['ms_median'] for row in rows if ours and row['peer'] == ours[-1]), None)
+    for row in rows:
+        row['fps'] = 1e3 / row['ms_median']
+        row['ratio'] = row['ms_median'] / reference if reference else None

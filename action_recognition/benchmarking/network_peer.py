@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from action_recognition.benchmarking.peer import Step
 from action_recognition.benchmarking.windows import WindowNetwork, windows
 from action_recognition.datasets.clips import SkeletonClip
-from action_recognition.skeleton import FloatArray, Poses
+from action_recognition.skeleton import FloatArray, IntArray, Poses
 from action_recognition.training import loop
 from action_recognition.training.augment import Augmentation, Track
 
@@ -61,19 +61,45 @@ def draw(clip: SkeletonClip, recipe: Recipe, rng: np.random.Generator) -> FloatA
     return track.xy[kept]
 
 
+class Source(Protocol):
+    """What a network over windows learns from."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+    def batches(
+        self, frames: int, rng: np.random.Generator
+    ) -> Iterator[tuple[FloatArray, IntArray]]:
+        """The batches of an epoch: (n, frames, 14, 2) normalised joints, and (n,) classes."""
+
+
+class ClipSource:
+    """Every clip once in an epoch, as one window."""
+
+    def __init__(
+        self, clips: Sequence[SkeletonClip], targets: Sequence[int], recipe: Recipe
+    ) -> None:
+        """Args: targets, the class of each clip."""
+        self.clips, self.targets, self.recipe = clips, np.array(targets), recipe
+
+    def __len__(self) -> int:
+        return -(-len(self.clips) // self.recipe.batch)
+
+    def batches(
+        self, frames: int, rng: np.random.Generator
+    ) -> Iterator[tuple[FloatArray, IntArray]]:
+        drawn = [draw(clip, self.recipe, rng) for clip in self.clips]
+        for rows in np.array_split(rng.permutation(len(drawn)), len(self)):
+            yield windows([drawn[row] for row in rows], frames), self.targets[rows]
+
+
 def train(
-    network: WindowNetwork,
-    clips: Sequence[SkeletonClip],
-    targets: Sequence[int],
-    recipe: Recipe,
-    seed: int,
-    title: str = '',
+    network: WindowNetwork, source: Source, recipe: Recipe, seed: int, title: str = ''
 ) -> WindowNetwork:
     """Train a network over windows.
 
     Args:
         network: it is changed.
-        targets: the class of each clip.
         title: of the progress bar.
 
     Returns:
@@ -83,23 +109,21 @@ def train(
     network.to(device)
     ema = loop.Ema(network, recipe.ema)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
-    target = torch.tensor(targets, device=device)
-    batches = -(-len(clips) // recipe.batch)
-    with tqdm(total=recipe.epochs * batches, unit='step', desc=title) as bar:
+    with tqdm(total=recipe.epochs * len(source), unit='step', desc=title) as bar:
         for epoch in range(recipe.epochs):
             rng = loop.seed_everything(seed, epoch)
             network.train()
-            drawn = [draw(clip, recipe, rng) for clip in clips]
-            for rows in np.array_split(rng.permutation(len(clips)), batches):
+            for x, target in source.batches(network.frames, rng):
                 rate = recipe.learning_rate * loop.cosine(bar.n / bar.total, recipe.warm_up)
                 for group in optimiser.param_groups:
                     group['lr'] = rate
-                x = torch.from_numpy(windows([drawn[row] for row in rows], network.frames))
                 # A third faster or more on processors and GPUs that compute in bfloat16.
                 with torch.autocast(device.type, torch.bfloat16):
-                    logits = network(x.to(device))
+                    logits = network(torch.from_numpy(x).to(device))
                 loss = functional.cross_entropy(
-                    logits.float(), target[rows], label_smoothing=recipe.label_smoothing
+                    logits.float(),
+                    torch.from_numpy(target).to(device),
+                    label_smoothing=recipe.label_smoothing,
                 )
                 optimiser.zero_grad()
                 loss.backward()
@@ -136,7 +160,8 @@ class NetworkPeer:
         targets = [self.labels.index(clip.label) for clip in clips]
         title = f'{self.name} {seed}'
         network = self.build(len(labels))
-        self.network = train(network, clips, targets, self.settings, seed, title)
+        source = ClipSource(clips, targets, self.settings)
+        self.network = train(network, source, self.settings, seed, title)
 
     @torch.inference_mode()
     def probabilities(self, clips: Sequence[SkeletonClip]) -> FloatArray:

@@ -23,8 +23,14 @@ from action_recognition.skeleton import FloatArray
 from action_recognition.training.action import ActionConfig, Sampler, fit, fit_temperature
 
 
-class _Ours:
-    """What both have in common: a network, and its labels, which may not be those of the set."""
+def recipe_of(config: ActionConfig) -> dict[str, Any]:
+    """The entries of a config that make a difference to what is learnt."""
+    elsewhere = ('name', 'set', 'split', 'labels', 'seeds', 'threads', 'validate_every')
+    return {key: value for key, value in asdict(config).items() if key not in elsewhere}
+
+
+class Ours:
+    """What all have in common: a network, and its labels, which may not be those of the set."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -35,17 +41,19 @@ class _Ours:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def probabilities(self, clips: Sequence[SkeletonClip]) -> FloatArray:
-        logits = clip_logits(self.model, clips, asked=(1.0,))
-        last = softmax(np.stack([answer[-1] for answer in logits]), self.model.temperature)
-        return project(last, self.model_labels, self.labels)
-
     def step(self) -> Step:
         # A copy, because the recogniser folds its normalisation into its weights.
         return StreamingRecognizer(copy.deepcopy(self.model), self.model_labels).update
 
 
-class TrainedPeer(_Ours):
+class _OnClips(Ours):
+    def probabilities(self, clips: Sequence[SkeletonClip]) -> FloatArray:
+        logits = clip_logits(self.model, clips, asked=(1.0,))
+        last = softmax(np.stack([answer[-1] for answer in logits]), self.model.temperature)
+        return project(last, self.model_labels, self.labels)
+
+
+class TrainedPeer(_OnClips):
     """A model trained by a config as `train action` does, on the joints that all peers get."""
 
     trains = True
@@ -59,8 +67,7 @@ class TrainedPeer(_Ours):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        elsewhere = ('name', 'set', 'split', 'labels', 'seeds', 'threads', 'validate_every')
-        return {key: value for key, value in asdict(self.config).items() if key not in elsewhere}
+        return recipe_of(self.config)
 
     def fit(
         self, clips: Sequence[SkeletonClip], labels: Sequence[str], seed: int, folder: Path
@@ -79,7 +86,7 @@ class TrainedPeer(_Ours):
         self.model = model.cpu()
 
 
-class PublishedPeer(_Ours):
+class PublishedPeer(_OnClips):
     """Weights as they are published; the classes of the set compete, as in `evaluate action`."""
 
     trains = False

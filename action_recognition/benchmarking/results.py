@@ -14,6 +14,9 @@ from action_recognition.evaluation import common
 
 Row = dict[str, Any]
 
+#: Figures whose standard deviation over seeds is given, where there are such figures.
+SPREAD = ('accuracy', 'ece', 'frame_accuracy', 'map', 'f1_at_50')
+
 
 class Results:
     """A JSON file of rows `{"key": {...}, "figures": {...}}`.
@@ -64,17 +67,18 @@ def _plain(value: Mapping[str, Any]) -> Row:
 def average(rows: Sequence[tuple[int, Row]]) -> Row:
     """Figures of one peer over all its (seed, figures).
 
-    Splits are averaged for each seed first, so that `accuracy_std` and `ece_std` are of seeds
-    alone: None for a single one. `n` counts the clips of all splits.
+    Splits are averaged for each seed first, so that `accuracy_std` and those of other `SPREAD`
+    figures are of seeds alone: None for a single one. `n` counts the clips of all splits.
     """
     by_seed: dict[int, list[Row]] = {}
     for seed, figures in rows:
         by_seed.setdefault(seed, []).append(figures)
     per_seed = [common.average(splits) for splits in by_seed.values()]
     out = common.average(per_seed)
-    for name in ('accuracy', 'ece'):
-        values = [figures[name] for figures in per_seed]
-        out[f'{name}_std'] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    for name in SPREAD:
+        if name in out:
+            values = [figures[name] for figures in per_seed]
+            out[f'{name}_std'] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     out['parameters'] = round(out['parameters'])
     out['n'] = sum(figures['n'] for figures in next(iter(by_seed.values())))
     out['seeds'] = list(by_seed)

@@ -73,9 +73,9 @@ def test_what_was_trained_is_not_trained_again(tmp_path, sets, monkeypatch):
     trained = []
     train = network_peer.train
 
-    def count(network, clips, targets, recipe, seed, title):
+    def count(network, source, recipe, seed, title):
         trained.append(title)
-        return train(network, clips, targets, recipe, seed, title)
+        return train(network, source, recipe, seed, title)
 
     monkeypatch.setattr(network_peer, 'train', count)
 

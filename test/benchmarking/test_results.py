@@ -50,6 +50,13 @@ def test_splits_are_averaged_before_the_spread_of_seeds():
     assert (found['n'], found['classes'], found['seeds']) == (20, 2, [0, 1])
     assert (found['ms_median'], found['parameters']) == (2, 7)
     assert average(rows[:1])['accuracy_std'] is None
+    assert 'map_std' not in found
+
+
+def test_the_spread_of_figures_of_streams():
+    rows = [(seed, {**figures(0.5), 'map': value}) for seed, value in enumerate((0.2, 0.4))]
+    assert average(rows)['map_std'] == pytest.approx(0.02**0.5)
+    assert average(rows[:1])['map_std'] is None
 
 
 def test_the_table_has_a_dash_where_there_is_no_value():
