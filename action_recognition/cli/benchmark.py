@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from action_recognition import resources
 from action_recognition.cli.output import write_json
 from action_recognition.errors import UserError
 
+N = TypeVar('N', int, float)
+
 HELP = 'Measure speed, and train other recognisers beside ours.'
 
-#: The configs of our models when none is given.
+#: The configs of our models when none is given, and that for the continuous set.
 CONFIGS = ('config/train/paper_union32.yaml', 'config/train/online_union32.yaml')
+STREAM_CONFIG = 'config/train/online_precog.yaml'
+CONTINUOUS = 'precog'
 
 PEER_COLUMNS = {
     'peer': '{peer}',
     'accuracy': '{accuracy:.3f}',
     'std': '{accuracy_std:.3f}',
     **{f'at {k}0 %': '{accuracy_at[0.' + str(k) + ']:.3f}' for k in (1, 2, 4, 6)},
+    'ECE': '{ece:.3f}',
+    'ms median': '{ms_median:.3f}',
+    'ms p95': '{ms_p95:.3f}',
+    'ratio': '{ratio:.2f}',
+    'parameters': '{parameters}',
+}
+STREAM_COLUMNS = {
+    'peer': '{peer}',
+    'segments': '{accuracy:.3f}',
+    'std': '{accuracy_std:.3f}',
+    'frames': '{frame_accuracy:.3f}',
+    'mAP': '{map:.3f}',
+    **{f'F1@{percent}': '{f1_at_' + str(percent) + ':.3f}' for percent in (10, 25, 50)},
+    's to label': '{time_to_detect_s:.2f}',
+    'missed': '{missed_fraction:.3f}',
+    'false alarms per min': '{false_alarms_per_min:.2f}',
+    'tuned F1@50': '{tuned[f1_at_50]:.3f}',
+    'tuned s to label': '{tuned[time_to_detect_s]:.2f}',
+    'tuned false alarms': '{tuned[false_alarms_per_min]:.2f}',
     'ECE': '{ece:.3f}',
     'ms median': '{ms_median:.3f}',
     'ms p95': '{ms_p95:.3f}',
@@ -92,13 +117,14 @@ POSE_TABLES = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
     peers = tasks.add_parser('peers', help='train, score and time other recognisers and ours')
-    peers.add_argument('--set', required=True, choices=('penn', 'jhmdb14', 'jhmdb21', 'union32'))
     peers.add_argument(
-        '--split',
-        type=_numbers,
-        default=[1],
-        metavar='N,...',
-        help='of JHMDB; of several the mean (default: 1)',
+        '--set',
+        required=True,
+        choices=('penn', 'jhmdb14', 'jhmdb21', 'union32', CONTINUOUS),
+        help='of clips, or a continuous one',
+    )
+    peers.add_argument(
+        '--split', type=_numbers, metavar='N,...', help='of JHMDB; of several the mean (default: 1)'
     )
     peers.add_argument(
         '--data', type=Path, required=True, metavar='DIR', help='folder that holds the sets'
@@ -117,10 +143,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action='append',
         metavar='FILE',
-        help='of our models, one for each kind (default: those of the 32-class task)',
+        help='of our models, one for each kind (default: those of the 32-class task, or of precog)',
     )
     peers.add_argument(
         '--ours', metavar='NAME', help='published weights in place of the model of their kind'
+    )
+    peers.add_argument(
+        '--window',
+        metavar='S|NAME=S,...',
+        help=f'of {CONTINUOUS}: seconds that a windowed peer looks back, instead of its own',
+    )
+    peers.add_argument(
+        '--validation',
+        action='store_true',
+        help=f'of {CONTINUOUS}: score people held out of the training part, to choose settings',
     )
     peers.add_argument(
         '--out',
@@ -227,41 +263,84 @@ def _recognizer(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str
 
 
 def _peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
+    if args.set == CONTINUOUS:
+        return _stream_peers(args)
+    if args.window or args.validation:
+        raise UserError(f'--window and --validation are for --set {CONTINUOUS}')
     from action_recognition.benchmarking import compare
     from action_recognition.benchmarking.ours import PublishedPeer
     from action_recognition.benchmarking.peer import Peer
     from action_recognition.training.action import ActionConfig
 
-    names = args.peers.split(',') if args.peers else list(compare.DEFAULT_PEERS)
-    if len(set(names)) < len(names):
-        raise UserError(f'--peers names one twice: {args.peers}')
+    names = _names(args.peers, compare.DEFAULT_PEERS)
     paths = args.config or [resources.find(name) for name in CONFIGS]
     configs = {config.model: config for config in map(ActionConfig.load, paths)}
-    epochs = _epochs(args.epochs, names)
+    epochs = _by_name('epochs', args.epochs, names, int)
+    splits = args.split or [1]
     peers: list[Peer] = []
-    published = PublishedPeer(args.ours, args.set, args.split) if args.ours else None
+    published = PublishedPeer(args.ours, args.set, splits) if args.ours else None
     for name in names:
         if published is None or name != published.kind:
             peers.append(compare.create_peer(name, configs, epochs.get(name)))
     if published:
         peers.append(published)
-    figures = compare.run(
-        args.set, args.data, args.split, args.seeds, peers, args.out, args.threads
-    )
+    figures = compare.run(args.set, args.data, splits, args.seeds, peers, args.out, args.threads)
     return figures, PEER_COLUMNS
 
 
-def _epochs(text: str | None, names: list[str]) -> dict[str, int]:
-    """The epochs of the peers that `--epochs` names, or of all."""
+def _stream_peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
+    if args.split:
+        raise UserError(f'--set {CONTINUOUS} has no --split: odd people train, even people test')
+    if args.config and len(args.config) > 1:
+        raise UserError(f'--set {CONTINUOUS} takes one --config')
+    from action_recognition.benchmarking import compare_streams, stream_peers
+    from action_recognition.training.action import ActionConfig
+
+    names = _names(args.peers, stream_peers.PEERS)
+    config = ActionConfig.load(args.config[0] if args.config else resources.find(STREAM_CONFIG))
+    epochs = _by_name('epochs', args.epochs, names, int)
+    windowed = [name for name in names if name in stream_peers.NETWORKS]
+    windows = _by_name('window', args.window, windowed, float)
+    published = stream_peers.PublishedStreamPeer(args.ours) if args.ours else None
+    peers = [
+        stream_peers.create_peer(name, config, epochs.get(name), windows.get(name))
+        for name in names
+        if published is None or name != stream_peers.OURS
+    ]
+    if published:
+        peers.append(published)
+    figures = compare_streams.run(
+        config, args.data, args.seeds, peers, args.out, args.threads, args.validation
+    )
+    return figures, STREAM_COLUMNS
+
+
+def _names(text: str | None, usual: Sequence[str]) -> list[str]:
+    """What `--peers` names."""
+    names = text.split(',') if text else list(usual)
+    if len(set(names)) < len(names):
+        raise UserError(f'--peers names one twice: {text}')
+    return names
+
+
+def _by_name(
+    option: str, text: str | None, names: list[str], number: Callable[[str], N]
+) -> dict[str, N]:
+    """The numbers of the peers that an option names, or of all `names`; all are above 0."""
     if text is None:
         return {}
+    if not names:
+        raise UserError(f'--{option} means nothing to any of the peers')
     pairs = [part.rpartition('=') for part in text.split(',')]
     try:
-        epochs = {name: int(number) for name, _, number in pairs}
+        values = {name: number(value) for name, _, value in pairs}
     except ValueError:
-        epochs = {}
-    if list(epochs) == ['']:
-        epochs = dict.fromkeys(names, epochs[''])
-    if not epochs or min(epochs.values()) < 1 or not set(epochs) <= set(names):
-        raise UserError(f'--epochs is N, or NAME=N,... of names in --peers, from 1, not {text!r}')
-    return epochs
+        values = {}
+    if list(values) == ['']:
+        values = dict.fromkeys(names, values[''])
+    possible = all(0 < value < math.inf for value in values.values())
+    if not values or not possible or not set(values) <= set(names):
+        raise UserError(
+            f'--{option} is N, or NAME=N,... for {", ".join(names)}; above 0, not {text!r}'
+        )
+    return values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from action_recognition.benchmarking import compare, pose, recognizer
+from action_recognition.benchmarking import compare, compare_streams, pose, recognizer
 from action_recognition.cli import main
 
 PEERS = ['benchmark', 'peers', '--set', 'jhmdb14', '--seeds', '1']
@@ -46,7 +46,10 @@ def test_wrong_arguments_exit_with_code_2(arguments):
         (['--peers', 'ddnet', '--epochs', '0'], "not '0'"),
         (['--peers', 'ddnet', '--epochs', 'lstm=3'], "not 'lstm=3'"),
         (['--peers', 'ddnet', '--epochs', 'many'], "not 'many'"),
+        (['--peers', 'ddnet', '--epochs', 'nan'], "not 'nan'"),
         (['--peers', 'ddnet', '--config', '/nowhere.yaml'], 'cannot use training config'),
+        (['--window', '1'], '--window and --validation are for --set precog'),
+        (['--validation'], '--window and --validation are for --set precog'),
         (['--ours', 'nobody'], "no weights named 'nobody'"),
         (['--peers', 'ddnet'], 'is not a folder'),
     ],
@@ -104,6 +107,92 @@ def test_peers_end_to_end(tmp_path, monkeypatch, capsys):
     assert line == (
         '| svm | 0.800 | 0.010 | 0.100 | 0.200 | 0.400 | 0.600 | 0.050 | 2.000 | 3.000 | - | 7 |'
     )
+
+
+# --- on continuous recordings ---------------------------------------------------------------
+
+STREAM_PEERS = ['benchmark', 'peers', '--set', 'precog', '--seeds', '1']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--peers', 'svm'], "unknown peer 'svm'; known on streams: lstm+aug, ddnet+aug, online"),
+        (['--split', '1'], '--set precog has no --split: odd people train, even people test'),
+        (['--config', 'a.yaml', '--config', 'b.yaml'], '--set precog takes one --config'),
+        (['--window', '0'], "above 0, not '0'"),
+        (['--window', 'inf'], "above 0, not 'inf'"),
+        (['--window', 'nan'], "above 0, not 'nan'"),
+        (['--window', 'online=1'], '--window is N, or NAME=N,... for lstm+aug, ddnet+aug; above 0'),
+        (['--peers', 'online', '--window', '1'], '--window means nothing to any of the peers'),
+        (['--config', 'config/train/online_union32.yaml'], 'needs a config of that set, not of'),
+        (['--ours', 'online_precog', '--validation'], 'online_precog may know the people'),
+        (['--ours', 'online_jhmdb14'], 'the model does not know none, right_punch'),
+        ([], 'is not a folder; expected the PRECOG folder'),
+    ],
+)
+def test_what_cannot_be_done_with_streams_is_one_line(tmp_path, capsys, arguments, message):
+    where = ['--data', str(tmp_path), '--out', str(tmp_path / 'out')]
+    assert main([*STREAM_PEERS, *where, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """What `compare_streams.run` is asked for; it answers with one row without a tuned part."""
+    found: dict = {}
+    row = {'peer': 'online', 'accuracy': 0.98, 'accuracy_std': 0.01, 'frame_accuracy': 0.8}
+    row |= {'map': 0.9, 'f1_at_10': 0.97, 'f1_at_25': 0.96, 'f1_at_50': 0.82, 'ece': 0.04}
+    row |= {'time_to_detect_s': 0.24, 'missed_fraction': 0.03, 'false_alarms_per_min': 0.9}
+    row |= {'tuned': None, 'ms_median': 0.2, 'ms_p95': 0.3, 'ratio': 1.0, 'parameters': 7}
+
+    def run(config, _data, seeds, peers, _out, threads, validation):
+        found.update(config=config.name, seeds=seeds, threads=threads, validation=validation)
+        found['peers'] = {
+            peer.name: (peer.recipe.get('epochs'), peer.recipe.get('window')) for peer in peers
+        }
+        return {'rows': [row]}
+
+    monkeypatch.setattr(compare_streams, 'run', run)
+    return found
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'windows', 'epochs'),
+    [
+        (['--window', '2', '--epochs', '3'], (2, 2), 3),
+        (['--window', 'lstm+aug=.4,ddnet+aug=1.5', '--epochs', '3'], (0.4, 1.5), 3),
+    ],
+)
+def test_windows_and_epochs_of_peers_on_streams(tmp_path, asked, arguments, windows, epochs):
+    assert main([*STREAM_PEERS, '--data', str(tmp_path), *arguments]) == 0
+    assert asked['peers'] == {
+        'lstm+aug': (epochs, windows[0]),
+        'ddnet+aug': (epochs, windows[1]),
+        'online': (epochs, None),
+    }
+    assert (asked['config'], asked['seeds'], asked['validation']) == ('online_precog', 1, False)
+
+
+def test_peers_on_streams_print_a_table(tmp_path, asked, capsys):
+    arguments = ['--data', str(tmp_path), '--validation', '--json', str(tmp_path / 'f.json')]
+    assert main([*STREAM_PEERS, *arguments]) == 0
+    assert asked['validation']
+    heading, _, line = capsys.readouterr().out.splitlines()
+    assert heading.startswith('| peer | segments | std | frames | mAP | F1@10 | F1@25 | F1@50 |')
+    assert line == (
+        '| online | 0.980 | 0.010 | 0.800 | 0.900 | 0.970 | 0.960 | 0.820 | 0.24 | 0.030 | 0.90 |'
+        ' - | - | - | 0.040 | 0.200 | 0.300 | 1.00 | 7 |'
+    )
+    assert json.loads((tmp_path / 'f.json').read_text())['rows'][0]['f1_at_50'] == 0.82
+
+
+def test_published_weights_take_the_place_of_our_model_on_streams(tmp_path, asked):
+    arguments = ['--data', str(tmp_path), '--ours', 'online_precog']
+    assert main([*STREAM_PEERS, *arguments]) == 0
+    assert list(asked['peers']) == ['lstm+aug', 'ddnet+aug', 'online_precog']
 
 
 def test_recognizer_prints_a_row_for_each_stream(tmp_path, monkeypatch, capsys):
