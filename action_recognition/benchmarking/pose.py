@@ -19,6 +19,7 @@ from action_recognition.benchmarking.pose_roofline import ORINS, bound, chip_of,
 from action_recognition.datasets.people import lspet_people
 from action_recognition.device import resolve_device
 from action_recognition.evaluation.pose import evaluate
+from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import decode
 from action_recognition.pose.deployed import Deployed, Images
@@ -231,6 +232,10 @@ class Sees:
         self.name, self.device = runtime.name, runtime.device
         self._runtime = runtime
         self.maps = StageOutput(*(part.to(runtime.device) for part in maps))
+
+    def prepare(self, shape: Shape) -> None:
+        """As the runtime behind it."""
+        self._runtime.prepare(shape)
 
     def __call__(self, images: Images) -> StageOutput:
         self._runtime(images)

@@ -217,6 +217,8 @@ class PerceptionNode(StageNode):
         )
         self._estimator = estimator
         self._stage = Perception(estimator, config.look, config.tracker, self.health.timed)
+        # Otherwise people would wait for that whenever there are more of them than ever before.
+        self._stage.gaze.warm_up()
         self._header = Header()
         self._captions = {}
         self._describe(estimator)

@@ -15,7 +15,7 @@ from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.backends import registry
-from action_recognition.pose.by_shape import PREPARE_AFTER
+from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import DecoderConfig, People, decode
 from action_recognition.pose.deployed import Images
@@ -59,6 +59,9 @@ class CropEstimator(PoseEstimator, Protocol):
 
         Joints are in pixels of the image they are in.
         """
+
+    def prepare(self, shape: Shape) -> None:
+        """Get ready for images of this shape (n, h, w, 3): the first would wait for that."""
 
 
 def sees_crops(estimator: PoseEstimator) -> TypeGuard[CropEstimator]:
@@ -169,8 +172,17 @@ class NetworkEstimator:
     def warm_up(self, size: tuple[int, int] = CAMERA) -> None:
         """Prepare for images of a size (width, height): later the first would wait for that."""
         image = np.zeros((size[1], size[0], 3), np.uint8)
-        for _ in range(PREPARE_AFTER + 1):
-            self.estimate(image)
+        self.prepare((1, *fit(image, self.config.input_size)[0].shape))
+        self.estimate(image)
+
+    def prepare(self, shape: Shape) -> None:
+        """Get ready for images of this shape (n, h, w, 3): the first would wait for that."""
+        if self._runtime is None:
+            raise RuntimeError('the estimator is closed')
+        images = np.zeros(shape, np.uint8)
+        seen = with_mirrored(images) if self.config.flip_test else images
+        self._runtime.prepare(seen.shape)
+        self.people(images)
 
     def maps(self, images: Images) -> StageOutput:
         """What the network says of (n, h, w, 3) uint8 BGR images of one size, in multiples of 8.

@@ -113,6 +113,13 @@ class Gaze:
         self._lost: set[int] = set()
         self._search = True
 
+    def warm_up(self) -> None:
+        """Get ready for every number of crops: later, the first of a number would wait for that."""
+        size = self.config.crop_size
+        if self.config.mode == 'crops' and sees_crops(self.estimator):
+            for number in range(1, self.config.max_crops + 1):
+                self.estimator.prepare((number, size, size, 3))
+
     def look(self, image: npt.NDArray[np.uint8], stamp: int, known: Poses) -> Poses:
         """The people in an image, without identities.
 

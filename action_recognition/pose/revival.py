@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.errors import UserError
+from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.decode import People
 from action_recognition.pose.deployed import Images
 from action_recognition.pose.estimator import PoseEstimator, sees_crops
@@ -49,7 +50,8 @@ class RevivingEstimator:
         self._estimator: PoseEstimator | None = make(device)
         self._describe(self._estimator)
         if sees_crops(self._estimator):
-            self.people = self._people  # `sees_crops` asks whether it is there
+            # `sees_crops` asks whether they are there.
+            self.people, self.prepare = self._people, self._prepare
 
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """As `PoseEstimator.estimate`."""
@@ -63,6 +65,10 @@ class RevivingEstimator:
 
     def _people(self, images: Images) -> list[People]:
         return self._ask(lambda estimator: estimator.people(images))  # type: ignore[attr-defined]
+
+    def _prepare(self, shape: Shape) -> None:
+        if self._estimator and sees_crops(self._estimator):
+            self._estimator.prepare(shape)
 
     def _ask(self, question: Callable[[PoseEstimator], T]) -> T:
         if self._estimator is None or self._failures >= FAILURES:

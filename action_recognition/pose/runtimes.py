@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from action_recognition.errors import UserError
+from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.cpu_runtimes import OnnxRuntime, OpenVinoRuntime
 from action_recognition.pose.deployed import Deployed, Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
@@ -45,6 +46,9 @@ class Runtime(Protocol):
         """The maps of the last deployed stage, float32 on the device, for (n, h, w, 3) contiguous
         uint8 BGR images whose sides are multiples of 8. They hold until the next call.
         """
+
+    def prepare(self, shape: Shape) -> None:
+        """Compute at full speed for images of this shape from now on; may take a second."""
 
     def close(self) -> None:
         """Give back the memory of the device; the runtime cannot be used after."""

@@ -16,6 +16,7 @@ import torch
 
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
+from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.deployed import Deployed, Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.onnx_file import INPUT, OUTPUTS, STRIDE, to_onnx
@@ -110,6 +111,9 @@ class TensorRtRuntime:
                 raise UserError(f'TensorRT cannot read {path}: {again}')
             self._context: Any = self._engine.create_execution_context()
             self._stream = torch.cuda.Stream(device)
+
+    def prepare(self, shape: Shape) -> None:
+        """Compute at full speed for images of this shape from now on, as for all."""
 
     @torch.inference_mode()
     def __call__(self, images: Images) -> StageOutput:

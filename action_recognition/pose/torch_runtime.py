@@ -29,14 +29,19 @@ class TorchRuntime:
         self._pool: Any = None
 
     @torch.inference_mode()
+    def prepare(self, shape: Shape) -> None:
+        """Compute at full speed for images of this shape from now on."""
+        if self._graphs:
+            with torch.cuda.device(self._device):
+                self._graphs.prepare(_batched(shape))
+
+    @torch.inference_mode()
     def __call__(self, images: Images) -> StageOutput:
         if self._device.type == 'cpu':
             return self._network(torch.from_numpy(images))
         with torch.cuda.device(self._device):
-            # Few batch sizes, so that few graphs serve all: what is added is thrown away.
             count = len(images)
-            shape = (1 << (count - 1).bit_length(), *images.shape[1:])
-            graph = self._graphs.get(shape) if self._graphs else None
+            graph = self._graphs.get(_batched(images.shape)) if self._graphs else None
             pixels = torch.from_numpy(images).pin_memory()
             if graph is None:
                 return self._network(pixels.to(self._device, non_blocking=True))
@@ -54,6 +59,11 @@ class TorchRuntime:
         del self._network, self._graphs
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()
+
+
+def _batched(shape: Shape) -> Shape:
+    """Few batch sizes, so that few graphs serve all: what is added is thrown away."""
+    return (1 << (shape[0] - 1).bit_length(), *shape[1:])
 
 
 class CudaGraph:

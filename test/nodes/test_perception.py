@@ -252,7 +252,10 @@ class WhiteBoxes:
     name, device, runtime = 'boxes', 'cpu', 'oracle float32'
 
     def __init__(self):
-        self.inputs = []
+        self.inputs, self.prepared = [], []
+
+    def prepare(self, shape):
+        self.prepared.append(shape)
 
     def people(self, images):
         self.inputs.append(images.shape)
@@ -283,6 +286,20 @@ def boxes(ms, *corners, size=(240, 320)):
     for x, y in corners:
         picture[y : y + 80, x : x + 30] = 255
     return bgr_to_image(picture, header(ms))
+
+
+def test_every_number_of_crops_is_prepared_before_the_node_is_active(graph):
+    estimator, seen = WhiteBoxes(), []
+    node = graph.node(
+        PerceptionNode,
+        active=False,
+        estimator_factory=lambda *args: estimator,
+        parameters={'look.max_crops': 3, 'look.crop_size': 64},
+    )
+    subscribe = node.subscribe_images
+    node.subscribe_images = lambda *args: (seen.extend(estimator.prepared), subscribe(*args))
+    assert node.autostart()
+    assert seen == [(number, 64, 64, 3) for number in (1, 2, 3)]
 
 
 def test_crops_follow_people_and_the_full_image_finds_newcomers(graph):

@@ -109,7 +109,8 @@ def test_waiting_is_a_track_of_its_own_and_a_time_in_the_diagnostics(health, pat
     assert (begin['ph'], end['ph']) == ('b', 'e')
     assert begin['id'] == end['id'] == hex(STAMP)
     assert end['ts'] - begin['ts'] >= 5000
-    assert float(report['queue_ms_mean']) == pytest.approx((end['ts'] - begin['ts']) / 1e3, abs=0.01)
+    waited = (end['ts'] - begin['ts']) / 1e3
+    assert float(report['queue_ms_mean']) == pytest.approx(waited, abs=0.01)
 
 
 def test_a_frame_ends_with_its_block_whatever_happens(health, path):
@@ -212,7 +213,7 @@ def test_processes_share_a_file_and_the_last_one_closes_it(path):
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
-    with pytest.raises(UserError, match='cannot write the trace .*: Is a directory'):
+    with pytest.raises(UserError, match=r'cannot write the trace .*: Is a directory'):
         open_trace(str(tmp_path), 'eye')
 
 

@@ -1,5 +1,9 @@
 """Shapes that keep coming are prepared for."""
 
+import threading
+
+import pytest
+
 from action_recognition.pose.by_shape import MOST_SHAPES, PREPARE_AFTER, ByShape
 
 
@@ -37,3 +41,45 @@ def test_the_one_longest_unused_makes_room():
     assert kept.get((0,)) == (0,)
     assert kept.get((1,)) is None
     assert made == [(i,) for i in range(MOST_SHAPES + 1)]
+
+
+def test_what_is_known_before_is_there_at_once_and_for_good():
+    made = []
+    kept = ByShape(lambda shape: made.append(shape) or shape)
+    for _ in range(2):
+        kept.prepare((100,))
+    for i in range(MOST_SHAPES + 1):
+        often(kept, (i,))
+    assert kept.get((100,)) == (100,)
+    assert made.count((100,)) == 1
+    assert kept.get((1,)) == (1,)  # no room was taken from the others
+
+
+def test_in_the_background_inputs_do_not_wait():
+    gate, made = threading.Event(), []
+
+    def prepare(shape):
+        gate.wait()
+        made.append(shape)
+        return shape
+
+    kept = ByShape(prepare, background=True)
+    assert often(kept, (1,), 20) == [None] * 20
+    assert often(kept, (2,), 20) == [None] * 20  # one after the other
+    gate.set()
+    kept._thread.join()
+    assert kept.get((1,)) == (1,)
+    often(kept, (2,))
+    kept._thread.join()
+    assert kept.get((2,)) == (2,)
+    assert made == [(1,), (2,)]
+
+
+@pytest.mark.parametrize('background', [False, True])
+def test_closing_waits_and_forgets(background):
+    made = []
+    kept = ByShape(lambda shape: made.append(shape) or shape, background)
+    often(kept, (1,))
+    kept.close()
+    assert made == [(1,)]
+    assert not kept._known and not kept._used

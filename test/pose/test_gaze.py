@@ -1,5 +1,7 @@
 """Where the network looks, with a network that draws the maps of people it is told of."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -358,3 +360,12 @@ def test_the_same_images_are_looked_at_in_the_same_way():
 def test_values_out_of_range(values):
     with pytest.raises(UserError, match=f'look.{next(iter(values))}'):
         LookConfig(**values)
+
+
+def test_warm_up_prepares_for_every_number_of_crops_there_can_be():
+    prepared = []
+    estimator = SimpleNamespace(people=None, prepare=prepared.append)
+    Gaze(estimator, LookConfig(mode='full')).warm_up()
+    assert prepared == []
+    Gaze(estimator, LookConfig(max_crops=3, crop_size=64)).warm_up()
+    assert prepared == [(n, 64, 64, 3) for n in (1, 2, 3)]

@@ -13,6 +13,8 @@ import torch
 from action_recognition.errors import UserError
 from action_recognition.pose import runtimes
 from action_recognition.pose.by_shape import PREPARE_AFTER
+from action_recognition.pose.estimator import EstimatorConfig, NetworkEstimator
+from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise
 from action_recognition.pose.runtimes import PREFERENCE, TOLERANCE, check, create_runtime
 from action_recognition.pose.torch_runtime import TorchRuntime
@@ -65,10 +67,32 @@ def test_maps_are_those_of_the_network(network, name):
 def test_maps_stay_the_same_once_openvino_has_prepared_for_their_shape(network):
     skip_without('openvino')
     runtime = create_runtime(network, CPU, 'openvino')
+    runtime.prepare((1, 48, 64, 3))
     for n in (1, 2):
         for _ in range(PREPARE_AFTER + 2):
             assert_agrees(runtime, network, images_of(n, 48, 64))
+    runtime._bound._thread.join()
+    assert_agrees(runtime, network, images_of(2, 48, 64))
     assert runtime._bound.get((1, 48, 64, 3)) is not runtime._bound.get((2, 48, 64, 3)) is not None
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_after_the_warm_up_nothing_is_compiled_for_any_number_of_crops(network, flip_test):
+    skip_without('openvino')
+    runtime = create_runtime(network, CPU, 'openvino')
+    estimator = NetworkEstimator(runtime, EstimatorConfig(96, flip_test=flip_test), 'test')
+    estimator.warm_up()
+    Gaze(estimator, LookConfig(max_crops=3, crop_size=64)).warm_up()
+    compiled = []
+    runtime._bound._prepare = compiled.append
+    asked = set(runtime._bound._known)
+    for _ in range(PREPARE_AFTER + 2):
+        for number in (1, 2, 3):
+            estimator.people(np.zeros((number, 64, 64, 3), np.uint8))
+        estimator.estimate(np.zeros((480, 640, 3), np.uint8))
+    assert compiled == [] and runtime._bound._thread is None
+    assert len(asked) == 4
+    runtime.close()
 
 
 def test_openvino_does_not_report_home(network):
