@@ -90,6 +90,21 @@ class RecognizerConfig:
         return _group(cls, '', {**values, 'labels': _group(LabelConfig, 'labels.', values)})
 
 
+def parameter_names(kind: type[PerceptionConfig] | type[RecognizerConfig]) -> set[str]:
+    """The names that `from_parameters` takes."""
+    groups: dict[str, type] = {'labels.': LabelConfig}
+    if kind is PerceptionConfig:
+        groups = {
+            'decoder.': DecoderConfig,
+            '': EstimatorConfig,
+            'look.': LookConfig,
+            'tracker.': TrackerConfig,
+        }
+    named = {prefix + f.name for prefix, part in groups.items() for f in fields(part)}
+    own = {f.name for f in fields(kind)}
+    return (named | own) - {'estimator', 'decoder', 'look', 'tracker', 'labels'}
+
+
 def _group(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:
     """A dataclass by the parameters that share a prefix."""
     names = [(f.name, prefix + f.name) for f in fields(kind)]  # type: ignore[arg-type]

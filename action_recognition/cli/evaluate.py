@@ -1,8 +1,9 @@
-"""`action-recognition evaluate`: score trained models on public data sets."""
+"""`action-recognition evaluate`: score trained models on public data sets and on bags."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from action_recognition.cli.output import CACHE_HELP, print_table, write_json
 from action_recognition.errors import UserError
 
-HELP = 'Score a model on a data set.'
+HELP = 'Score a model on a data set or on bags.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +91,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         help='write figures.json and pictures of confusion, reliability and earliness here',
     )
+    bag = tasks.add_parser('bag', help='a recogniser on rosbag2 recordings, against a truth file')
+    bag.add_argument(
+        '--bag',
+        nargs='+',
+        required=True,
+        metavar='BAG[:TOPIC]',
+        help='recordings of images or skeletons',
+    )
+    bag.add_argument(
+        '--truth',
+        type=Path,
+        required=True,
+        metavar='CSV',
+        help='bag,start,end,person,label of each action (docs/bags.md), or RTTM',
+    )
+    bag.add_argument(
+        '--model', metavar='NAME', help='name or path of the recogniser (default: online_union32)'
+    )
+    bag.add_argument(
+        '--pose',
+        metavar='NAME',
+        help='weights of the pose network; looks at images even where a bag holds skeletons',
+    )
+    bag.add_argument(
+        '--params-file',
+        type=Path,
+        metavar='YAML',
+        help='parameters of perception and recognizer, as for the nodes',
+    )
+    bag.add_argument(
+        '--against',
+        metavar='NAME',
+        help='another recogniser, or a parameter file (*.yaml), scored beside the first',
+    )
+    bag.add_argument('--device', help='auto, cpu or cuda')
+    bag.add_argument(
+        '--report', type=Path, metavar='DIR', help='write index.html and figures.json here'
+    )
+    bag.add_argument(
+        '--fail-below',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='METRIC=VALUE',
+        help='end with exit code 1 if a figure is worse than this, such as f1_at_25=0.5; delays, '
+        'false alarms, flips and ece are worse when they are larger',
+    )
+    bag.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
     for task in (pose, video):
         task.add_argument(
             '--backend',
@@ -114,11 +163,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int | None:
+    if args.task == 'bag':
+        return _bag(args)
     figures = {'pose': _pose, 'action': _action, 'video': _video}[args.task](args)
     print_table(figures)
     if args.json:
         write_json(args.json, figures)
+    return None
+
+
+def _bag(args: argparse.Namespace) -> int:
+    from action_recognition.datasets.truth import read_truth
+    from action_recognition.evaluation import bag, bag_report
+    from action_recognition.evaluation.offline import create_setup
+
+    bounds = bag.thresholds(args.fail_below)
+    bag.check_bags(args.bag)
+    truth = read_truth(args.truth)
+    setups = [create_setup(args.params_file, args.model, args.pose, args.device)]
+    if args.against:
+        is_file = args.against.endswith(('.yaml', '.yml'))
+        setups.append(
+            create_setup(Path(args.against), None, None, args.device)
+            if is_file
+            else create_setup(args.params_file, args.against, args.pose, args.device)
+        )
+    if args.report:
+        _make_folder(args.report)
+    images = any(setup.sees for setup in setups)
+    seen: dict[Any, Any] = {}
+    results = [bag.run(setup, args.bag, truth, images, seen) for setup in setups]
+    figures = bag.common(results)
+    print_table(bag.tabulate(figures))
+    for result in results:
+        for spec, reason in result.skipped.items():
+            print(f'skipped {spec} ({result.setup.name}): {reason}', file=sys.stderr)
+    if args.json:
+        write_json(args.json, figures)
+    if args.report:
+        write_json(args.report / 'figures.json', figures)
+        bag_report.write(args.report / 'index.html', results)
+        print(f'Report: {args.report / "index.html"}')
+    if not all(result.scored for result in results):
+        raise UserError('no bag could be scored: see the reasons above')
+    lines = bag.broken(figures, bounds)
+    for line in lines:
+        print(f'failed: {line}', file=sys.stderr)
+    return int(bool(lines))
 
 
 def _pose(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,24 @@ NO_ACTION = -1
 OVERLAPS = (10, 25, 50)
 
 Segment = tuple[int, int, int]
+
+
+class Labelled(Protocol):
+    """What the figures need of a recording: `SkeletonStream` has it, and more."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def stamps(self) -> IntArray:
+        """(T,) nanoseconds, strictly increasing."""
+
+    @property
+    def targets(self) -> IntArray:
+        """(T,) indices of `classes`, -1 where a frame is not to be scored."""
+
+    def __len__(self) -> int: ...
 
 
 @torch.inference_mode()
@@ -89,7 +107,7 @@ def published(stream: SkeletonStream, probabilities: FloatArray, config: LabelCo
     return np.where(stream.targets == UNSCORED, NO_ACTION, said)
 
 
-def true_actions(stream: SkeletonStream) -> list[Segment]:
+def true_actions(stream: Labelled) -> list[Segment]:
     """The actions of a stream as (start, stop, class)."""
     none = background(stream.classes)
     return [segment for segment in segments(stream.targets) if segment[2] != none]
@@ -143,7 +161,7 @@ def segmental_f1(
     return 2 * right / max(2 * right + wrong + missed, 1)
 
 
-def detection_times(stream: SkeletonStream, said: IntArray) -> list[float | None]:
+def detection_times(stream: Labelled, said: IntArray) -> list[float | None]:
     """Seconds from the begin of each action until it is published, None where it never is.
 
     Args:
@@ -157,7 +175,7 @@ def detection_times(stream: SkeletonStream, said: IntArray) -> list[float | None
     return times
 
 
-def false_alarms(stream: SkeletonStream, said: IntArray) -> int:
+def false_alarms(stream: Labelled, said: IntArray) -> int:
     """Published segments that begin in the background and end before any action begins."""
     quiet = stream.targets == background(stream.classes)
     action = ~quiet & (stream.targets != UNSCORED)
@@ -166,7 +184,7 @@ def false_alarms(stream: SkeletonStream, said: IntArray) -> int:
     )
 
 
-def extra_changes(stream: SkeletonStream, said: IntArray) -> int:
+def extra_changes(stream: Labelled, said: IntArray) -> int:
     """Changes of the published label, beyond the one that each true segment calls for."""
     changes = 0
     for start, stop, _ in segments(stream.targets):
@@ -176,14 +194,14 @@ def extra_changes(stream: SkeletonStream, said: IntArray) -> int:
     return changes
 
 
-def durations(stream: SkeletonStream) -> npt.NDArray[np.float64]:
+def durations(stream: Labelled) -> npt.NDArray[np.float64]:
     """(T,) seconds from each frame to the next; the last one lasts as long as the median."""
     steps = np.diff(stream.stamps) / 1e9
     return np.append(steps, np.median(steps) if len(steps) else 0.0)
 
 
 def segment_scores(
-    streams: Sequence[SkeletonStream], probabilities: Sequence[FloatArray], fraction: float = 1.0
+    streams: Sequence[Labelled], probabilities: Sequence[FloatArray], fraction: float = 1.0
 ) -> tuple[IntArray, FloatArray]:
     """What was said of each true action in the mean over its first frames.
 
@@ -230,12 +248,33 @@ def figures(
         config: when labels are published.
     """
     config = config or LabelConfig()
+    said = [published(s, q, config) for s, q in zip(streams, probabilities, strict=True)]
+    return answer_figures(streams, probabilities, said)
+
+
+def answer_figures(
+    streams: Sequence[Labelled],
+    probabilities: Sequence[FloatArray],
+    said: Sequence[IntArray],
+    answered: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> dict[str, Any]:
+    """`figures` of answers that were published already.
+
+    Figures of actions are None where there is no action.
+
+    Args:
+        said: (T,) of each stream, the confirmed action at each frame, -1 where there is none.
+        answered: (T,) of each stream, False where the person was not seen, so that there was no
+            confidence that `ece` could count; None: they always were.
+    """
     classes, none = streams[0].classes, background(streams[0].classes)
     target = np.concatenate([stream.targets for stream in streams])
     scored = target != UNSCORED
-    target, p = target[scored], np.concatenate(probabilities)[scored]
+    sure = scored if answered is None else scored & np.concatenate(answered)
+    p = np.concatenate(probabilities)
     correct = p.argmax(1) == target
-    said = [published(s, q, config) for s, q in zip(streams, probabilities, strict=True)]
+    ece = expected_calibration_error(p[sure].max(1), correct[sure]) if sure.any() else None
+    target, p, correct = target[scored], p[scored], correct[scored]
     pairs = list(zip(streams, said, strict=True))
     truth_segments = [true_actions(stream) for stream in streams]
     said_segments = [segments(labels) for labels in said]
@@ -248,27 +287,33 @@ def figures(
     at = {f: segment_scores(streams, probabilities, f)[1].argmax(1) == truth for f in FRACTIONS}
     actions = np.unique(truth)
     return {
-        'accuracy': float(right.mean()),
-        'accuracy_at': {str(f): float(hit.mean()) for f, hit in at.items()},
+        'accuracy': _mean(right),
+        'accuracy_at': {str(f): _mean(hit) for f, hit in at.items()},
         'per_class': {classes[k]: float(right[truth == k].mean()) for k in actions},
-        'frame_accuracy': float(correct.mean()),
-        'ece': expected_calibration_error(p.max(1), correct),
-        'map': float(np.mean([average_precision(p[:, k], target == k) for k in actions])),
+        'frame_accuracy': _mean(correct),
+        'ece': ece,
+        'map': _mean([average_precision(p[:, k], target == k) for k in actions]),
         **{
             f'f1_at_{percent}': segmental_f1(truth_segments, said_segments, percent / 100)
+            if len(truth)
+            else None
             for percent in OVERLAPS
         },
         'time_to_detect_s': float(np.median(caught)) if caught else None,
-        'missed_fraction': 1 - len(caught) / len(times),
+        'missed_fraction': 1 - len(caught) / len(times) if times else None,
         'false_alarms_per_min': sum(false_alarms(*pair) for pair in pairs) / quiet
         if quiet
         else None,
-        'flips_per_min': sum(extra_changes(*pair) for pair in pairs) / minutes,
+        'flips_per_min': sum(extra_changes(*pair) for pair in pairs) / minutes if minutes else None,
         'n': len(truth),
         'streams': len(streams),
         'frames': len(target),
         'background_minutes': float(quiet),
     }
+
+
+def _mean(values: Sequence[float] | npt.NDArray[Any]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
 
 
 def run(data: Path, models: Sequence[str], report: Path | None = None) -> dict[str, Any]:

@@ -1,0 +1,533 @@
+"""What a recogniser makes of bags, against the truth about them.
+
+Who is who: a `person` of the truth is a track id of the skeletons that the bag holds. Where its
+images are looked at, tracks are new; if it also holds skeletons, each new track is the recorded
+person on whom it lies in most images (`offline.renamed`), otherwise ids are those of the new
+tracks. `any` is whoever is surest of an action in an image, confirmed before not confirmed. A
+person who is not tracked does nothing; `tracked_fraction` says how much of the actions was.
+Tracks of whom the truth says nothing are not scored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from action_recognition.classes import BACKGROUND_LABEL, background
+from action_recognition.datasets.bags import topics
+from action_recognition.datasets.sources import split_bag
+from action_recognition.datasets.truth import (
+    ANY,
+    UNSCORED,
+    UNSCORED_LABEL,
+    Segment,
+    faults,
+    of_bag,
+    targets,
+)
+from action_recognition.errors import UserError
+from action_recognition.evaluation import offline
+from action_recognition.evaluation.offline import Frames, Setup
+from action_recognition.evaluation.online import (
+    NO_ACTION,
+    answer_figures,
+    average_precision,
+    detection_times,
+    false_alarms,
+    segment_scores,
+    true_actions,
+)
+from action_recognition.pose.estimator import PoseEstimator
+from action_recognition.recognition.labels import ActionEstimate
+from action_recognition.recognition.stream import StreamingRecognizer
+from action_recognition.skeleton import FloatArray, IntArray
+from action_recognition.stages import PerceptionConfig
+
+#: Figures that are better when they are smaller.
+LOWER_IS_BETTER = (
+    'ece',
+    'false_alarms_per_min',
+    'flips_per_min',
+    'missed_fraction',
+    'time_to_detect_s',
+)
+#: Seconds that stamps may go back, as they do where images overtake each other; after a longer
+#: jump, times of the truth mean nothing.
+MOST_BACK = 1.0
+#: Of one bag and in the comparison.
+MAIN = (
+    'accuracy',
+    'frame_accuracy',
+    'map',
+    'f1_at_10',
+    'f1_at_25',
+    'f1_at_50',
+    'time_to_detect_s',
+    'missed_fraction',
+    'false_alarms_per_min',
+    'flips_per_min',
+    'ece',
+    'tracked_fraction',
+)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was true of one person of a bag, and what was said of them.
+
+    Attributes:
+        bag: name of the bag.
+        person: of the truth.
+        classes: names; one of them stands for no action.
+        stamps: (T,) ns, strictly increasing.
+        targets: (T,) classes, -1 where nothing is scored.
+        probabilities: (T, classes); all on no action where the person was not tracked.
+        said: (T,) confirmed classes, -1 where there is none.
+        tracked: (T,) whether the person was.
+    """
+
+    bag: str
+    person: str
+    classes: tuple[str, ...]
+    stamps: IntArray
+    targets: IntArray
+    probabilities: FloatArray
+    said: IntArray
+    tracked: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One bag, scored.
+
+    Attributes:
+        spec: as it was given.
+        frames: what was seen.
+        answers: of each frame.
+        timelines: one of each person of the truth.
+        seconds: that it took to compute.
+        notes: what the user should know of it.
+    """
+
+    spec: str
+    frames: Frames
+    answers: list[list[ActionEstimate]]
+    timelines: list[Timeline]
+    seconds: float
+    notes: list[str]
+
+    @property
+    def length(self) -> float:
+        """Seconds from the first frame to the last."""
+        first, last = self.frames.span
+        return (last - first) * 1e-9
+
+
+# --- people of the truth and of the bag ------------------------------------------------------
+
+
+def timelines(
+    bag: str,
+    frames: Frames,
+    answers: Sequence[Sequence[ActionEstimate]],
+    segments: Sequence[Segment],
+    labels: Sequence[str],
+    ids: Mapping[int, int] | None = None,
+) -> list[Timeline]:
+    """What was said of each person of the truth.
+
+    Frames are taken in the order of their stamps.
+
+    Args:
+        answers: of each frame.
+        segments: of this bag, without faults.
+        labels: of the model; a class of no action is added where it has none.
+        ids: from track to person of the truth; None: they are the same.
+    """
+    none = background(labels)
+    classes = tuple(labels) if none is not None else (*labels, BACKGROUND_LABEL)
+    if none is None:
+        none = len(labels)
+    stamps, order = np.unique([poses.stamp for poses in frames.poses], return_index=True)
+    people = list(dict.fromkeys(s.person for s in segments if s.label != UNSCORED_LABEL)) or [ANY]
+    found = []
+    for person in people:
+        p = np.zeros((len(stamps), len(classes)), np.float32)
+        said = np.full(len(stamps), NO_ACTION, np.int64)
+        tracked = np.zeros(len(stamps), bool)
+        for row, index in enumerate(order):
+            estimate = _answer(answers[index], person, none, ids)
+            if estimate is None:
+                p[row, none] = 1
+                continue
+            tracked[row] = True
+            p[row, : len(estimate.scores)] = estimate.scores
+            if estimate.state == 'confirmed':
+                said[row] = estimate.class_id
+        truth = targets(segments, person, stamps, classes)
+        said = np.where(truth == UNSCORED, NO_ACTION, said)
+        found.append(Timeline(bag, person, classes, stamps, truth, p, said, tracked))
+    return found
+
+
+def _answer(
+    estimates: Sequence[ActionEstimate], person: str, none: int, ids: Mapping[int, int] | None
+) -> ActionEstimate | None:
+    present = [e for e in estimates if e.state != 'ended']
+    if person != ANY:
+        wanted = int(person)
+        present = [
+            e for e in present if (e.track_id if ids is None else ids.get(e.track_id)) == wanted
+        ]
+    if len(present) < 2:
+        return present[0] if present else None
+    return max(present, key=lambda e: (e.state == 'confirmed', _action(e, none), -e.track_id))
+
+
+def _action(estimate: ActionEstimate, none: int) -> float:
+    """The probability of the label if it is confirmed, else of the most probable action."""
+    if estimate.state == 'confirmed':
+        return estimate.confidence
+    scores = estimate.scores
+    return float(max(scores[:none].max(initial=0), scores[none + 1 :].max(initial=0)))
+
+
+# --- bags ------------------------------------------------------------------------------------
+
+
+class Judge:
+    """Scores bags with one set of parameters, whose models it keeps.
+
+    Args:
+        truth: of all bags.
+        seen: keeps what was seen in images.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        truth: Sequence[Segment],
+        seen: dict[tuple[PerceptionConfig, str], Frames],
+    ) -> None:
+        self.setup = setup
+        self.recognizer: StreamingRecognizer = offline.create_recognizer(setup)
+        self._truth = truth
+        self._estimator: PoseEstimator | None = None
+        self._seen = seen
+
+    def score(
+        self, spec: str, images: bool, progress: Callable[[int], object] = lambda count: None
+    ) -> Scored:
+        """Run a bag through the stages and lay it beside the truth.
+
+        Args:
+            images: look at the images of the bag rather than at its skeletons.
+
+        Raises:
+            UserError: the bag cannot be scored, and why.
+        """
+        path = split_bag(spec)[0]
+        segments = of_bag(self._truth, path)
+        if not segments:
+            raise UserError(
+                'the truth says nothing of this bag: if nobody does anything in it, give it a row '
+                'with the label background'
+            )
+        labels = self.recognizer.labels
+        _refuse(faults(segments, labels))
+        begin = time.perf_counter()
+        frames = self._look(spec, progress) if images else offline.read(spec, progress)
+        _refuse(faults(segments, labels, frames.span))
+        notes = _notes(frames)
+        if not any(len(poses) for poses in frames.poses):
+            raise UserError(f'nobody was seen in its {len(frames.poses)} frames')
+        answers = offline.recognise(frames.poses, self.recognizer)
+        seconds = time.perf_counter() - begin
+        ids = None
+        if images and offline.holds_skeletons(str(path)):
+            ids = offline.renamed(frames, offline.read(str(path)).poses)
+        found = timelines(path.name, frames, answers, segments, labels, ids)
+        notes += _absences(found, frames, ids)
+        return Scored(spec, frames, answers, found, seconds, notes)
+
+    def close(self) -> None:
+        """Give back the models."""
+        self.recognizer.close()
+        if self._estimator:
+            self._estimator.close()
+
+    def _look(self, spec: str, progress: Callable[[int], object]) -> Frames:
+        config = self.setup.perception
+        if (config, spec) not in self._seen:
+            if self._estimator is None:
+                self._estimator = offline.create_perception(self.setup)
+            self._seen[config, spec] = offline.look(spec, self._estimator, config, progress)
+        return self._seen[config, spec]
+
+
+def _refuse(lines: Sequence[str]) -> None:
+    if lines:
+        more = f' (and {len(lines) - 1} more: see `label --check`)' if len(lines) > 1 else ''
+        raise UserError(f'its truth is wrong: {lines[0]}{more}')
+
+
+def _notes(frames: Frames) -> list[str]:
+    notes = []
+    if frames.repeated:
+        notes.append(f'{frames.repeated} frames came with the stamp of the one before')
+    if frames.problems:
+        notes.append(
+            f'{len(frames.problems)} messages were passed over, the first because '
+            f'{frames.problems[0]}'
+        )
+    if jumps := frames.jumps:
+        if max(jumps) > MOST_BACK:
+            raise UserError(
+                f'its stamps go back by {max(jumps):.1f} s: the clock was set, or two recordings '
+                'are in one topic; split the bag there'
+            )
+        notes.append(
+            f'stamps go back {len(jumps)} times, by up to {max(jumps):.3f} s; everybody is '
+            'forgotten each time, as in the graph'
+        )
+    return notes
+
+
+def _absences(
+    found: Sequence[Timeline], frames: Frames, ids: Mapping[int, int] | None
+) -> list[str]:
+    notes = []
+    tracks = {int(i) for poses in frames.poses for i in poses.track_id if i >= 0}
+    people = tracks if ids is None else set(ids.values())
+    there = ', '.join(str(i) for i in sorted(people)) or 'nobody'
+    for timeline in found:
+        if not timeline.tracked.any():
+            notes.append(f'person {timeline.person} is never tracked (tracked: {there})')
+    named = {timeline.person for timeline in found}
+    extra = sorted(people - {int(name) for name in named if name != ANY})
+    if ANY not in named and extra:
+        listed = ', '.join(str(i) for i in extra)
+        notes.append(f'not scored, for the truth does not name them: people {listed}')
+    return notes
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def figures(found: Sequence[Timeline]) -> dict[str, Any]:
+    """The figures of `online.figures`, and `tracked_fraction`: of the frames of actions, those in
+    which the person was tracked. `per_class` holds a table row of each class.
+    """
+    out = answer_figures(
+        found, [t.probabilities for t in found], [t.said for t in found], [t.tracked for t in found]
+    )
+    none = background(found[0].classes)
+    acting = np.concatenate(
+        [t.tracked[(t.targets != UNSCORED) & (t.targets != none)] for t in found]
+    )
+    out['tracked_fraction'] = float(acting.mean()) if len(acting) else None
+    out['per_class'] = per_class(found)
+    return out
+
+
+def per_class(found: Sequence[Timeline]) -> dict[str, dict[str, Any]]:
+    """For each action of the truth: its number of segments, how many of them get the right label
+    (`accuracy`) and are confirmed in time (`detected`), the median delay until then, and the
+    average precision over frames.
+    """
+    classes = found[0].classes
+    truth, scores = segment_scores(found, [t.probabilities for t in found])
+    right = scores.argmax(1) == truth
+    times = [time for t in found for time in detection_times(t, t.said)]
+    target = np.concatenate([t.targets for t in found])
+    p = np.concatenate([t.probabilities for t in found])[target != UNSCORED]
+    target = target[target != UNSCORED]
+    rows = {}
+    for k in np.unique(truth):
+        mine = np.flatnonzero(truth == k)
+        caught = [t for t in (times[i] for i in mine) if t is not None]
+        rows[classes[k]] = {
+            'segments': len(mine),
+            'accuracy': float(right[mine].mean()),
+            'detected': len(caught) / len(mine),
+            'time_to_detect_s': float(np.median(caught)) if caught else None,
+            'average_precision': average_precision(p[:, k], target == k),
+        }
+    return rows
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a batch with one set of parameters.
+
+    Attributes:
+        scored: the bags that could be.
+        skipped: why the others could not, by the bag.
+        figures: of all scored bags together; empty if there is none.
+    """
+
+    setup: Setup
+    scored: list[Scored]
+    skipped: dict[str, str]
+    figures: dict[str, Any]
+
+
+def run(
+    setup: Setup,
+    specs: Sequence[str],
+    truth: Sequence[Segment],
+    images: bool,
+    seen: dict[tuple[PerceptionConfig, str], Frames] | None = None,
+) -> Result:
+    """Score bags; those that cannot be scored are skipped.
+
+    Args:
+        specs: a bag each, or `BAG:TOPIC`.
+        images: look at images even where there are skeletons.
+        seen: keeps what was seen in images, for another run with the same perception.
+
+    Raises:
+        UserError: weights cannot be used.
+    """
+    judge = Judge(setup, truth, {} if seen is None else seen)
+    scored: list[Scored] = []
+    skipped: dict[str, str] = {}
+    try:
+        with tqdm(desc=setup.name, unit='frame', disable=None) as bar:
+            bar.total = sum(_length(spec) for spec in specs)
+            for spec in specs:
+                try:
+                    pixels = offline.holds_images(spec) and (
+                        images or not offline.holds_skeletons(spec)
+                    )
+                    scored.append(judge.score(spec, pixels, bar.update))
+                except UserError as error:
+                    skipped[spec] = str(error)
+    finally:
+        judge.close()
+    return Result(setup, scored, skipped, _summary(setup, scored, skipped))
+
+
+def _length(spec: str) -> int:
+    """Messages of the largest topic: the bar need not be exact."""
+    try:
+        return max((count for _, count in topics(split_bag(spec)[0]).values()), default=0)
+    except UserError:
+        return 0
+
+
+def _summary(setup: Setup, scored: Sequence[Scored], skipped: Mapping[str, str]) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        'model': setup.name,
+        'bags': len(scored),
+        'skipped': dict(skipped),
+        'notes': {s.spec: s.notes for s in scored if s.notes},
+    }
+    if not scored:
+        return out
+    found = [timeline for s in scored for timeline in s.timelines]
+    length, seconds = sum(s.length for s in scored), sum(s.seconds for s in scored)
+    out |= {
+        **figures(found),
+        'minutes': length / 60,
+        'times_real_time': length / seconds if seconds > 0 else None,
+        'per_bag': {s.spec: _row(s) for s in scored},
+    }
+    return out
+
+
+def _row(scored: Scored) -> dict[str, Any]:
+    all_figures = figures(scored.timelines)
+    return {
+        'topic': scored.frames.topic.rpartition(':')[2],
+        'people': len(scored.timelines),
+        'seconds': scored.length,
+        'frames': len(scored.frames.poses),
+        'actions': sum(len(true_actions(t)) for t in scored.timelines),
+        'false_alarms': sum(false_alarms(t, t.said) for t in scored.timelines),
+        **{name: all_figures[name] for name in MAIN},
+    }
+
+
+def common(results: Sequence[Result]) -> dict[str, Any]:
+    """The figures of the first result, those of a second one as `against`."""
+    out = dict(results[0].figures)
+    if len(results) > 1:
+        out['against'] = results[1].figures
+    return out
+
+
+def tabulate(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures for a terminal: those of a second model stand in a column beside the first."""
+    other = figures.get('against')
+    out = {key: value for key, value in figures.items() if key != 'against'}
+    if other is None:
+        return out
+    for key, value in out.items():
+        if not isinstance(value, dict):
+            out[key] = (value, other.get(key))
+    for block in ('per_class', 'per_bag'):
+        out[block] = {
+            name: {key: (value, other[block][name].get(key)) for key, value in row.items()}
+            if name in other.get(block, {})
+            else row
+            for name, row in out.get(block, {}).items()
+        }
+    return out
+
+
+def broken(figures: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:
+    """The thresholds that figures do not reach, a line each.
+
+    Figures of `LOWER_IS_BETTER` must not be above theirs, the others not below.
+    """
+    lines = []
+    for name, bound in thresholds.items():
+        value = figures.get(name)
+        if value is None:
+            lines.append(f'{name} could not be measured, but must reach {bound:g}')
+        elif name in LOWER_IS_BETTER and value > bound:
+            lines.append(f'{name} is {value:.4g}, above {bound:g}')
+        elif name not in LOWER_IS_BETTER and value < bound:
+            lines.append(f'{name} is {value:.4g}, below {bound:g}')
+    return lines
+
+
+def thresholds(pairs: Sequence[str]) -> dict[str, float]:
+    """Of `METRIC=VALUE` each.
+
+    Raises:
+        UserError: there is no such figure, or the value is no number.
+    """
+    found = {}
+    for pair in pairs:
+        name, _, value = pair.partition('=')
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise UserError(f'{pair}: write it as METRIC=VALUE, such as f1_at_25=0.5') from error
+        if name not in MAIN:
+            raise UserError(f'{name} is no figure; there are {", ".join(MAIN)}')
+    return found
+
+
+def check_bags(specs: Sequence[str]) -> None:
+    """Refuse a bag that would count twice.
+
+    Raises:
+        UserError: there is one.
+    """
+    names = [split_bag(spec)[0].resolve() for spec in specs]
+    twice = {str(Path(name)) for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f'the bag {", ".join(sorted(twice))} is given twice')

@@ -1,0 +1,94 @@
+"""Bags for tests: skeletons and images written by rosbags, without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, typestore
+from action_recognition.skeleton import Poses, part_directions
+
+STORE = typestore()
+START = 1_700_000_000_000_000_000
+
+
+def new(kind: str, **values):
+    """A message by its full type name."""
+    return STORE.types[kind](**values)
+
+
+def header(stamp: int):
+    """A header of this stamp (ns)."""
+    sec, nanosec = divmod(stamp, 10**9)
+    time = new('builtin_interfaces/msg/Time', sec=sec, nanosec=nanosec)
+    return new('std_msgs/msg/Header', stamp=time, frame_id='eye')
+
+
+def skeleton_message(poses: Poses):
+    """The people of an image, as perception publishes them."""
+    people = [
+        new(
+            'action_recognition/msg/Skeleton',
+            track_id=int(i),
+            joints=[
+                new('action_recognition/msg/Joint', x=float(x), y=float(y), score=float(s))
+                for (x, y), s in zip(xy, score, strict=True)
+            ],
+            score=float(score.mean()),
+            part_direction=part_directions(xy),
+        )
+        for i, xy, score in zip(poses.track_id, poses.xy, poses.score, strict=True)
+    ]
+    width, height = poses.image_size
+    return new(
+        SKELETONS,
+        header=header(poses.stamp),
+        image_width=width,
+        image_height=height,
+        skeletons=people,
+    )
+
+
+def image_message(image: np.ndarray, stamp: int, jpeg: bool = False):
+    """A BGR image, raw or compressed."""
+    if jpeg:
+        data = cv2.imencode('.jpg', image)[1].reshape(-1)
+        return new(COMPRESSED, header=header(stamp), format='bgr8; jpeg compressed bgr8', data=data)
+    height, width = image.shape[:2]
+    return new(
+        IMAGE,
+        header=header(stamp),
+        height=height,
+        width=width,
+        encoding='bgr8',
+        is_bigendian=0,
+        step=3 * width,
+        data=np.ascontiguousarray(image).reshape(-1),
+    )
+
+
+def stamp_of(message) -> int:
+    """Stamp of a message with a header, ns."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def write_bag(
+    path: Path,
+    topics: dict[str, Iterable],
+    plugin: StoragePlugin = StoragePlugin.MCAP,
+    version: int = 8,
+) -> Path:
+    """A bag of messages with headers, each recorded at the time of its stamp."""
+    with Writer(path, version=version, storage_plugin=plugin) as writer:
+        for topic, messages in topics.items():
+            connection = None
+            for message in messages:
+                kind = message.__msgtype__
+                connection = connection or writer.add_connection(topic, kind, typestore=STORE)
+                data = STORE.serialize_cdr(message, kind)
+                writer.write(connection, max(stamp_of(message), 1), data)
+    return path
