@@ -8,7 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
+from action_recognition.benchmarking import network_peer
 from action_recognition.benchmarking.ddnet import DdNet
 from action_recognition.benchmarking.network_peer import NetworkPeer, Recipe, draw, network_step
 from action_recognition.benchmarking.speed import walkers
@@ -51,6 +53,16 @@ def test_equal_seeds_train_equal_networks_and_others_do_not(tmp_path, make_clips
         found.append(peer.probabilities(make_clips(4, 2)))
     assert np.array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
+
+
+def test_a_progress_bar_that_is_switched_off_changes_nothing(tmp_path, make_clips, monkeypatch):
+    found = []
+    for disable in (False, True):
+        monkeypatch.setattr(network_peer, 'tqdm', partial(tqdm, disable=disable))
+        peer = small(replace(RECIPE, epochs=2))
+        peer.fit(make_clips(16, 1), LABELS, 0, tmp_path)
+        found.append(peer.probabilities(make_clips(4, 2)))
+    assert np.array_equal(*found)
 
 
 def test_a_usual_epoch_sees_nine_tenths_of_the_frames_in_order(make_clips):
