@@ -18,7 +18,18 @@ from action_recognition.errors import UserError
 
 PROGRAM = 'action-recognition'
 #: In the order in which `--help` lists them.
-COMMANDS = ('demo', 'run', 'train', 'evaluate', 'benchmark', 'export', 'doctor')
+COMMANDS = (
+    'demo',
+    'run',
+    'play',
+    'record',
+    'label',
+    'train',
+    'evaluate',
+    'benchmark',
+    'export',
+    'doctor',
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

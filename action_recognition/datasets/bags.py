@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,67 @@ class BagWriter:
         self._writer.close()
 
     def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BagReader:
+    """All messages of a bag as they were recorded; a context manager.
+
+    Attributes:
+        path: of the bag.
+        types: full type name of each topic.
+
+    Raises:
+        UserError: the bag cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise UserError(f'bag {path} does not exist')
+        self.path = path
+        self._open = ExitStack()
+        try:
+            self._reader = AnyReader([path], default_typestore=typestore())
+            self._open.enter_context(self._reader)
+        except Exception as error:  # damaged bags break the reader in many ways
+            raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
+        self.types = {c.topic: c.msgtype for c in self._reader.connections}
+
+    def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
+        """Topic, time of recording (ns) and CDR of each message of these topics, by that time.
+
+        Raises:
+            UserError: the bag is damaged.
+        """
+        chosen = [c for c in self._reader.connections if c.topic in topics]
+        messages = self._reader.messages(chosen) if chosen else iter(())
+        while True:
+            try:
+                item = next(messages, None)
+            except Exception as error:  # damaged bags break the reader in many ways
+                raise UserError(f'bag {self.path} is damaged: {_reason(error)}') from error
+            if item is None:
+                return
+            connection, time, data = item
+            yield connection.topic, time, data
+
+    def count(self, topics: Collection[str]) -> int:
+        """How many messages these topics have."""
+        return sum(c.msgcount for c in self._reader.connections if c.topic in topics)
+
+    def close(self) -> None:
+        """Close the files; safe to call twice."""
+        self._open.close()
+
+    def __enter__(self) -> BagReader:
         return self
 
     def __exit__(
@@ -301,16 +362,8 @@ def topics(path: Path) -> dict[str, tuple[str, int]]:
     Raises:
         UserError: it cannot be read.
     """
-    if not path.exists():
-        raise UserError(f'bag {path} does not exist')
-    try:
-        with AnyReader([path], default_typestore=typestore()) as reader:
-            return {
-                topic: (info.msgtype or 'several types', info.msgcount)
-                for topic, info in sorted(reader.topics.items())
-            }
-    except Exception as error:  # damaged bags break the reader in many ways
-        raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
+    with BagReader(path) as bag:
+        return {name: (kind, bag.count([name])) for name, kind in sorted(bag.types.items())}
 
 
 def _reason(error: Exception) -> str:

@@ -28,6 +28,7 @@ from action_recognition.datasets.truth import (
     UNSCORED,
     UNSCORED_LABEL,
     Segment,
+    class_index,
     faults,
     of_bag,
     targets,
@@ -245,6 +246,8 @@ class Judge:
             )
         labels = self.recognizer.labels
         _refuse(faults(segments, labels))
+        if images and self._estimator is None:
+            self._estimator = offline.create_perception(self.setup)
         begin = time.perf_counter()
         frames = self._look(spec, progress) if images else offline.read(spec, progress)
         _refuse(faults(segments, labels, frames.span))
@@ -269,8 +272,7 @@ class Judge:
     def _look(self, spec: str, progress: Callable[[int], object]) -> Frames:
         config = self.setup.perception
         if (config, spec) not in self._seen:
-            if self._estimator is None:
-                self._estimator = offline.create_perception(self.setup)
+            assert self._estimator
             self._seen[config, spec] = offline.look(spec, self._estimator, config, progress)
         return self._seen[config, spec]
 
@@ -407,9 +409,7 @@ def run(
             bar.total = sum(_length(spec) for spec in specs)
             for spec in specs:
                 try:
-                    pixels = offline.holds_images(spec) and (
-                        images or not offline.holds_skeletons(spec)
-                    )
+                    pixels = offline.takes_images(spec, images)
                     scored.append(judge.score(spec, pixels, bar.update))
                 except UserError as error:
                     skipped[spec] = str(error)
@@ -471,19 +471,25 @@ def tabulate(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures for a terminal: those of a second model stand in a column beside the first."""
     other = figures.get('against')
     out = {key: value for key, value in figures.items() if key != 'against'}
-    if other is None:
-        return out
-    for key, value in out.items():
-        if not isinstance(value, dict):
-            out[key] = (value, other.get(key))
-    for block in ('per_class', 'per_bag'):
-        out[block] = {
-            name: {key: (value, other[block][name].get(key)) for key, value in row.items()}
-            if name in other.get(block, {})
-            else row
-            for name, row in out.get(block, {}).items()
-        }
+    return out if other is None else _beside(out, other)
+
+
+def _beside(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of like keys as pairs, those that one side lacks with a blank."""
+    out: dict[str, Any] = {}
+    for key, value in one.items():
+        same = key if key in other else _same_action(key, other)
+        if isinstance(value, Mapping):
+            out[key] = _beside(value, other[same] if same is not None else {})
+        else:
+            out[key] = (value, other[same] if same is not None else None)
     return out
+
+
+def _same_action(label: str, rows: Mapping[str, Any]) -> str | None:
+    """The name under which another model knows an action."""
+    index = class_index(label, tuple(rows))
+    return None if index is None else tuple(rows)[index]
 
 
 def broken(figures: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:

@@ -16,7 +16,7 @@ from action_recognition.classes import background
 from action_recognition.datasets.bags import BagImages
 from action_recognition.datasets.sources import split_bag
 from action_recognition.datasets.streams import segments
-from action_recognition.datasets.truth import UNSCORED
+from action_recognition.datasets.truth import UNSCORED, class_index
 from action_recognition.errors import UserError
 from action_recognition.evaluation import offline
 from action_recognition.evaluation.bag import MAIN, Result, Scored, Timeline
@@ -161,11 +161,16 @@ def _per_class(results: Sequence[Result]) -> str:
         (
             html.escape(label.replace('_', ' ')),
             *(_number(row[key], key) for key in columns),
-            *(_number(other.get(label, {}).get('accuracy')) for other in others),
+            *(_number(_of(label, other).get('accuracy')) for other in others),
         )
         for label, row in first.items()
     ]
     return _table(head, rows)
+
+
+def _of(label: str, rows: Mapping[str, Any]) -> Mapping[str, Any]:
+    index = class_index(label, tuple(rows))
+    return {} if index is None else rows[tuple(rows)[index]]
 
 
 def _per_bag(result: Result) -> str:

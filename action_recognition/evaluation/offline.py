@@ -193,6 +193,29 @@ def holds_skeletons(spec: str) -> bool:
     )
 
 
+def takes_images(spec: str, wanted: bool) -> bool:
+    """Whether images of a bag are looked at: if they are wanted, or there are no skeletons.
+
+    Raises:
+        UserError: as `holds_images`.
+    """
+    return holds_images(spec) and (wanted or not holds_skeletons(spec))
+
+
+def span(spec: str) -> tuple[int, int]:
+    """Stamps of the first and the latest frame of a bag (ns), without looking at them.
+
+    Raises:
+        UserError: as `BagImages` and `BagSkeletons`; or there is no frame.
+    """
+    if takes_images(spec, wanted=False):
+        images = BagImages(spec)
+        with images:
+            stamps = [stamp for stamp, _ in images.messages()]
+        return stamps[0], max(stamps)
+    return read(spec).span
+
+
 def read(spec: str, progress: Progress = lambda count: None) -> Frames:
     """The skeletons that a bag holds.
 

@@ -1,0 +1,213 @@
+"""`action-recognition record`: what a running graph says to a bag, labelled by key presses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from action_recognition import fastdds
+from action_recognition.cli.output import print_table
+from action_recognition.datasets.truth import ABSOLUTE, ANY, Segment, write_truth
+from action_recognition.errors import UserError
+
+HELP = 'Record skeletons, actions and labels, and images if asked; keys label what happens.'
+#: Ends what is going on.
+STOP_KEYS = ' 0'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--out', type=Path, required=True, metavar='BAG', help='must not exist')
+    parser.add_argument('--images', action='store_true', help='also the images, compressed as JPEG')
+    parser.add_argument('--image-topic', default='image', metavar='TOPIC', help='%(default)s')
+    parser.add_argument(
+        '--image-transport', choices=('raw', 'compressed'), default='raw', help='how images come'
+    )
+    parser.add_argument(
+        '--labels',
+        metavar='KEYS',
+        help='such as 1=wave,2=clap: a press begins the action, another or the same or 0 or space '
+        'ends it; the truth goes to BAG.csv',
+    )
+    parser.add_argument('--duration', type=float, metavar='S', help='end by itself after this')
+    parser.add_argument(
+        '-r', '--remap', action='append', default=[], metavar='FROM:=TO', help='one remapping'
+    )
+
+
+def parse_keys(text: str) -> dict[str, str]:
+    """Labels by their keys, of `1=wave,2=clap`.
+
+    Raises:
+        UserError: an entry is not KEY=LABEL, or a key is taken.
+    """
+    keys: dict[str, str] = {}
+    for entry in text.split(','):
+        key, _, label = entry.strip().partition('=')
+        if len(key) != 1 or not label.strip():
+            raise UserError(
+                f'--labels {entry!r}: write 1=wave,2=clap with one letter or digit each'
+            )
+        if key in keys or key in STOP_KEYS:
+            raise UserError(f'--labels: the key {key!r} is taken')
+        keys[key] = label.strip()
+    return keys
+
+
+class KeyLabels:
+    """Turns key presses into segments of truth.
+
+    Args:
+        bag: name of the bag.
+        keys: label by key.
+    """
+
+    def __init__(self, bag: str, keys: Mapping[str, str]) -> None:
+        self._bag, self._keys = bag, keys
+        self._open: tuple[str, int] | None = None
+        self._spans: list[tuple[str, int, int]] = []
+
+    @property
+    def going_on(self) -> str:
+        """The label that has begun and not ended; '' for none."""
+        return self._open[0] if self._open else ''
+
+    def press(self, key: str, stamp: int) -> bool:
+        """A key at this stamp (ns): begins its label and ends another; whether it means anything.
+
+        The key of what is going on ends it.
+        """
+        if key not in self._keys and key not in STOP_KEYS:
+            return False
+        label = self._keys.get(key, '')
+        before = self.going_on
+        self.end(stamp)
+        if label and label != before:
+            self._open = (label, stamp)
+        return True
+
+    def end(self, stamp: int) -> None:
+        """End what is going on."""
+        if self._open and stamp > self._open[1]:
+            self._spans.append((*self._open, stamp))
+        self._open = None
+
+    def segments(self, origin: int) -> list[Segment]:
+        """What was labelled.
+
+        Args:
+            origin: stamp (ns) of the first message: times are given from there if it is too early
+                to be told from them (`truth.ABSOLUTE`).
+        """
+        base = 0 if origin >= ABSOLUTE * 1e9 else origin
+        return [
+            Segment(self._bag, max(begin - base, 0) * 1e-9, (end - base) * 1e-9, ANY, label)
+            for label, begin, end in self._spans
+            if end > base
+        ]
+
+
+@contextmanager
+def key_reader() -> Iterator[Callable[[], str]]:
+    """Gives what was typed since the last call, without waiting and without Enter on a terminal."""
+    if not sys.stdin.isatty():
+
+        def read_pipe() -> str:
+            ready = select.select([sys.stdin], [], [], 0)[0]
+            return os.read(sys.stdin.fileno(), 64).decode('ascii', 'ignore') if ready else ''
+
+        yield read_pipe
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin.fileno())
+
+    def read_terminal() -> str:
+        ready = select.select([sys.stdin], [], [], 0)[0]
+        return os.read(sys.stdin.fileno(), 64).decode('ascii', 'ignore') if ready else ''
+
+    try:
+        yield read_terminal
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def run(args: argparse.Namespace) -> int:
+    keys = parse_keys(args.labels) if args.labels else {}
+    if args.duration is not None and not args.duration > 0:
+        raise UserError(f'--duration must be positive, not {args.duration}')
+    for remap in args.remap:
+        if ':=' not in remap:
+            raise UserError(f'-r {remap}: write it as FROM:=TO')
+    truth = args.out.with_name(args.out.name + '.csv')
+    if keys and truth.exists():
+        raise UserError(f'{truth} exists: remove it, or record elsewhere')
+    # Read when rclpy creates its first context, so it is set in this very process.
+    os.environ.update(fastdds.variables(os.environ))
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from action_recognition import nodes  # noqa: F401  # says what to do where ROS is missing
+    from action_recognition.nodes.bag_recorder import BagRecorder
+
+    # Ctrl-C ends the recording, not the context that still has to finish the bag.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    labels = KeyLabels(args.out.name, keys)
+    remaps = [argument for remap in args.remap for argument in ('-r', remap)]
+    try:
+        recorder = BagRecorder(
+            args.out,
+            args.image_topic if args.images else '',
+            args.image_transport,
+            None,
+            ['--ros-args', *remaps] if remaps else [],
+        )
+        print(f'Recording to {args.out}; Ctrl-C ends it', flush=True)
+        if keys:
+            listed = ', '.join(f'{key} {label}' for key, label in keys.items())
+            print(f'Keys: {listed}, 0 or space: nothing', flush=True)
+        try:
+            _follow(recorder, labels, keys, args.duration)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            recorder.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        rclpy.try_shutdown()
+    if (now := recorder.now()) is not None:
+        labels.end(now)
+    print_table({topic: f'{count} messages' for topic, count in sorted(recorder.counts.items())})
+    if recorder.rejected:
+        print(f'{recorder.rejected} images could not be read and were left out')
+    if not recorder.counts:
+        raise UserError(
+            'nothing came: is the graph running, in this ROS domain, under these topic names?'
+        )
+    if keys:
+        found = labels.segments(recorder.first or 0)
+        write_truth(truth, found)
+        print(f'Truth: {len(found)} segments in {truth}')
+    return 0
+
+
+def _follow(recorder, labels: KeyLabels, keys: Mapping[str, str], duration: float | None) -> None:
+    end = None if duration is None else time.monotonic() + duration
+    with key_reader() as typed:
+        while end is None or time.monotonic() < end:
+            recorder.spin(0.05)
+            for key in typed() if keys else '':
+                now = recorder.now()
+                if now is None:
+                    print('no skeletons yet: nothing to label', flush=True)
+                elif labels.press(key, now):
+                    print(labels.going_on or 'nothing', flush=True)

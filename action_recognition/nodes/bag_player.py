@@ -1,0 +1,256 @@
+"""Plays a bag into a running graph: on time, or in step with its answers so that none is lost."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, BagReader
+from action_recognition.errors import UserError
+from action_recognition.msg import ActionLabelArray, SkeletonArray
+from action_recognition.nodes.common import image_qos, latched_qos, result_qos
+from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
+
+#: What the graph takes in, and so answers.
+INPUTS = (IMAGE, COMPRESSED, SKELETONS)
+#: Of topics that late joiners need.
+LATCHED = ('action_recognition/msg/LabelInfo', 'tf2_msgs/msg/TFMessage')
+#: What can be waited for.
+ANSWERS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}
+#: Seconds between two messages of /clock.
+CLOCK_INTERVAL = 0.01
+#: Seconds for all parties to find each other, after some have.
+DISCOVERY_TIME = 0.5
+#: How often an unanswered message is sent, and seconds to wait each time.
+ATTEMPTS, ANSWER_TIMEOUT = 3, 5.0
+#: Seconds after the last message, which is still on its way.
+LINGER = 0.5
+
+
+@dataclass(frozen=True)
+class PlayOptions:
+    """How to play.
+
+    Attributes:
+        clock: publish /clock, the time of recording, for nodes with `use_sim_time`.
+        rate: speed; None: 1, or in lockstep as fast as the graph answers.
+        loop: begin again at the end. Stamps jump back then, and the graph forgets everybody.
+        lockstep: topic that must answer an input before the next message; '' does not wait.
+        topics: to play; empty: all.
+        wait: seconds to wait for subscribers.
+    """
+
+    clock: bool = False
+    rate: float | None = None
+    loop: bool = False
+    lockstep: str = ''
+    topics: Sequence[str] = ()
+    wait: float = 60.0
+
+
+@dataclass
+class Tally:
+    """What came of it.
+
+    Attributes:
+        played: messages by topic.
+        left_out: why topics were not played, by topic.
+        repeated: messages sent again, for no answer came.
+        unanswered: messages that never got one.
+    """
+
+    played: dict[str, int]
+    left_out: dict[str, str]
+    repeated: int = 0
+    unanswered: int = 0
+
+
+class BagPlayer:
+    """Publishes the messages of a bag; `play` does it all.
+
+    Args:
+        ros_args: of its node, such as remappings.
+
+    Raises:
+        UserError: the bag cannot be read, or holds none of the topics asked for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: PlayOptions,
+        context: Context | None = None,
+        ros_args: Sequence[str] = (),
+    ) -> None:
+        self._bag = BagReader(path)
+        self._options = options
+        self._node = Node('player', context=context, cli_args=list(ros_args))
+        self._context = self._node.context
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._answered: int | None = None
+        self.tally = Tally({}, {})
+        self._publishers: dict[str, Publisher] = {}
+        self._clock = self._node.create_publisher(Clock, '/clock', 10) if options.clock else None
+        if options.lockstep:
+            kind = ANSWERS[options.lockstep]
+            self._node.create_subscription(kind, options.lockstep, self._on_answer, result_qos())
+        missing = [topic for topic in options.topics if topic not in self._bag.types]
+        if missing:
+            there = ', '.join(f'{t} ({kind})' for t, kind in sorted(self._bag.types.items()))
+            self.close()
+            raise UserError(f'bag {path} holds no {", ".join(missing)}; it holds {there}')
+
+    def play(self) -> Tally:
+        """Wait for listeners, then play to the end.
+
+        Raises:
+            UserError: nobody listens, nothing can be played, or the bag is damaged.
+        """
+        self._advertise()
+        self._await_listeners()
+        while self._play_once() and self._options.loop:
+            pass
+        self._spin(LINGER)
+        return self.tally
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._bag.close()
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _advertise(self) -> None:
+        self._spin(DISCOVERY_TIME)  # to know what others publish
+        wanted = self._options.topics or sorted(self._bag.types)
+        for topic in wanted:
+            kind = self._bag.types[topic]
+            if self._node.count_publishers(self._node.resolve_topic_name(topic)):
+                self.tally.left_out[topic] = 'the running graph publishes it itself'
+                continue
+            try:
+                self._publishers[topic] = self._node.create_publisher(
+                    message_type(kind), topic, self._qos(kind)
+                )
+            except UserError as error:
+                self.tally.left_out[topic] = str(error)
+        if not self._publishers:
+            reasons = '; '.join(f'{topic}: {why}' for topic, why in self.tally.left_out.items())
+            raise UserError(f'there is nothing to play in {self._bag.path}: {reasons}')
+        self.tally.played = dict.fromkeys(self._publishers, 0)
+
+    def _qos(self, kind: str) -> QoSProfile:
+        if kind in (IMAGE, COMPRESSED):
+            return image_qos(reliable=bool(self._options.lockstep))
+        return latched_qos() if kind in LATCHED else result_qos()
+
+    def _await_listeners(self) -> None:
+        """Until an input has a listener, or where there is none any topic, and answers come."""
+        inputs = [topic for topic in self._publishers if self._bag.types[topic] in INPUTS]
+        watched = [self._publishers[topic] for topic in inputs or self._publishers]
+        answers = self._options.lockstep
+        deadline = time.monotonic() + self._options.wait
+        while True:
+            heard = any(publisher.get_subscription_count() for publisher in watched)
+            if heard and (
+                not answers or self._node.count_publishers(self._node.resolve_topic_name(answers))
+            ):
+                break
+            if time.monotonic() > deadline:
+                missing = f'answers on {answers}' if heard else 'listens'
+                names = ', '.join(inputs or self._publishers)
+                raise UserError(
+                    f'nobody {missing} within {self._options.wait:g} s: {names}; start the graph, '
+                    'or remap the topic with -r'
+                )
+            self._spin(0.05)
+        # Who has been found may not have found us yet, and others may still be looking.
+        self._spin(DISCOVERY_TIME)
+
+    def _play_once(self) -> bool:
+        """Play the bag from its begin; whether anything was in it."""
+        began, first = time.monotonic(), None
+        rate = self._options.rate or (None if self._options.lockstep else 1.0)
+        inputs = {t for t in self._publishers if self._bag.types[t] in INPUTS}
+        for topic, stamp, data in self._bag.messages(self._publishers):
+            if first is None:
+                first = stamp
+            if rate is not None:
+                self._await_time(began, first, stamp, rate)
+            self._tell_time(stamp)
+            self._send(topic, data, topic in inputs)
+        return first is not None
+
+    def _await_time(self, began: float, first: int, stamp: int, rate: float) -> None:
+        due = began + (stamp - first) * 1e-9 / rate
+        while (left := due - time.monotonic()) > 0:
+            if self._clock:
+                self._tell_time(stamp - round(left * rate * 1e9))
+            self._spin(min(left, CLOCK_INTERVAL))
+
+    def _tell_time(self, stamp: int) -> None:
+        if self._clock:
+            self._clock.publish(Clock(clock=ns_to_stamp(stamp)))
+
+    def _send(self, topic: str, data: bytes, is_input: bool) -> None:
+        publisher = self._publishers[topic]
+        self.tally.played[topic] += 1
+        waits = is_input and self._options.lockstep and publisher.get_subscription_count()
+        if not waits:
+            publisher.publish(data)
+            return
+        stamp, self._answered = header_stamp(data), None
+        for attempt in range(ATTEMPTS):
+            self.tally.repeated += attempt > 0
+            publisher.publish(data)
+            deadline = time.monotonic() + ANSWER_TIMEOUT
+            while time.monotonic() < deadline:
+                if self._answered == stamp:
+                    return
+                self._executor.spin_once(timeout_sec=0.05)
+        self.tally.unanswered += 1
+
+    def _on_answer(self, message: Any) -> None:
+        self._answered = stamp_to_ns(message.header.stamp)
+
+    def _spin(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+
+def header_stamp(data: bytes) -> int:
+    """Stamp (ns) of a serialised message that begins with a header."""
+    sec, nanosec = struct.unpack_from('<iI' if data[1:2] == b'\x01' else '>iI', data, 4)
+    return sec * 10**9 + nanosec
+
+
+def message_type(name: str) -> type:
+    """The class of a message type by its full name, such as 'sensor_msgs/msg/Image'.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    package, _, kind = name.partition('/msg/')
+    try:
+        return getattr(import_module(f'{package}.msg'), kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f'its type {name} is not installed') from error
+
+
+def describe(tally: Tally) -> Mapping[str, str]:
+    """What came of it, a line each topic."""
+    lines = {topic: f'{count} messages' for topic, count in tally.played.items()}
+    return {**lines, **{topic: f'left out: {why}' for topic, why in tally.left_out.items()}}
