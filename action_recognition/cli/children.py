@@ -40,11 +40,13 @@ class Children:
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Run `action-recognition ARGUMENTS` with a log of this name."""
+    def start(
+        self, name: str, arguments: Sequence[str], module: str = 'action_recognition.cli'
+    ) -> None:
+        """Run `action-recognition ARGUMENTS`, or another module, with a log of this name."""
         with self._log(name).open('wb') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, '-m', 'action_recognition.cli', *arguments],
+                [sys.executable, '-m', module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -62,6 +64,10 @@ class Children:
         for name, process in self._processes.items():
             if (code := process.poll()) is not None:
                 raise UserError(f'{name} ended with code {code}: {self.last_words(name)}')
+
+    def pids(self) -> list[int]:
+        """Numbers of the processes."""
+        return [process.pid for process in self._processes.values()]
 
     def last_words(self, name: str) -> str:
         """The last lines of the log as one, and where to find the rest."""

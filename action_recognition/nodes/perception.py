@@ -288,13 +288,14 @@ class PerceptionNode(StageNode):
         self._draw(item.header, image, poses)
 
     def _publish(self, header: Header, poses: Poses) -> None:
+        # In the pipeline these make the labels, for which more people wait than for skeletons.
+        for receive in self.receivers:
+            receive(header, poses)
         with self.health.timed('publish'):
             self.health.sent('skeletons')
             # For ten people, building the message takes longer than tracking them.
             if self._skeletons.get_subscription_count():
                 self._skeletons.publish(poses_to_msg(poses, header))
-        for receive in self.receivers:
-            receive(header, poses)
 
     def _draw(self, header: Header, image: BgrImage, poses: Poses) -> None:
         if self._markers.get_subscription_count():

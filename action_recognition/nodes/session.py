@@ -123,7 +123,11 @@ class Session:
 
     def is_heard(self) -> bool:
         """Whether each of the results has a publisher."""
-        return all(self._node.count_publishers(topic) for topic in RESULTS)
+        return all(map(self.is_published, RESULTS))
+
+    def is_published(self, topic: str) -> bool:
+        """Whether a topic has a publisher."""
+        return self._node.count_publishers(topic) > 0
 
     def state(self, name: str) -> str:
         """State of a node, such as 'active'; empty while it does not answer."""
