@@ -42,6 +42,9 @@ class NaiveNode(Node):
     def __init__(self, backend: str) -> None:
         super().__init__('naive')
         self._estimator = create_estimator(config=EstimatorConfig(backend=backend))
+        # The kindest to it: small products shared out to threads wait for each other, on a busy
+        # computer for seconds.
+        torch.set_num_threads(1)
         self._tracker = Tracker()
         # Untrained: what it says does not matter here.
         self._network = WindowLstm(CLASSES).eval()

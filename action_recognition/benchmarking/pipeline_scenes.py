@@ -35,7 +35,7 @@ class Cast:
 
     def __init__(self, clip: str | Path) -> None:
         left, top, width, height = PERSON
-        cuttings = []
+        cuttings: list[BgrImage] = []
         with open_source(str(clip)) as source:
             for frame in source:
                 if not cuttings:
@@ -94,7 +94,7 @@ def save(images: list[BgrImage], path: Path, fps: float) -> None:
         UserError: it cannot be written.
     """
     height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), fps, (width, height))
     if not writer.isOpened():
         raise UserError(f'cannot write the video {path}')
     for image in images:
