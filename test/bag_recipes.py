@@ -82,13 +82,14 @@ def write_bag(
     plugin: StoragePlugin = StoragePlugin.MCAP,
     version: int = 8,
 ) -> Path:
-    """A bag of messages with headers, each recorded at the time of its stamp."""
+    """A bag of messages with headers, recorded in this order, at their stamps where that can be."""
     with Writer(path, version=version, storage_plugin=plugin) as writer:
         for topic, messages in topics.items():
-            connection = None
+            connection, time = None, 0
             for message in messages:
                 kind = message.__msgtype__
                 connection = connection or writer.add_connection(topic, kind, typestore=STORE)
                 data = STORE.serialize_cdr(message, kind)
-                writer.write(connection, max(stamp_of(message), 1), data)
+                time = max(stamp_of(message), time + 1)
+                writer.write(connection, time, data)
     return path

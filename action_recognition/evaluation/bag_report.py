@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from action_recognition.classes import background
+from action_recognition.datasets import union32
 from action_recognition.datasets.bags import BagImages
 from action_recognition.datasets.sources import split_bag
 from action_recognition.datasets.streams import segments
@@ -97,7 +98,7 @@ def _lead(result: Result) -> str:
         return '<p>No bag could be scored.</p>'
     return (
         f'<p>{figures["minutes"]:.1f} minutes, {figures["n"]} actions, {figures["frames"]} scored '
-        f'frames; computed {figures["times_real_time"]:.0f} times as fast as it was recorded.</p>'
+        f'frames; computed {figures["times_real_time"]:.3g} times as fast as it was recorded.</p>'
     )
 
 
@@ -204,8 +205,13 @@ def _labels(results: Sequence[Result]) -> list[str]:
                 none = background(t.classes)
                 for start, _, label in (*segments(t.targets), *segments(t.said)):
                     if label != none and start >= 0:
-                        found[t.classes[label]] = None
+                        found[_shown(t.classes[label])] = None
     return list(found)
+
+
+def _shown(label: str) -> str:
+    """One name for an action that models know by several."""
+    return union32.CANONICAL.get(label, label)
 
 
 def _spans(timeline: Timeline, labels: np.ndarray) -> list[tuple[float, float, str]]:
@@ -213,7 +219,7 @@ def _spans(timeline: Timeline, labels: np.ndarray) -> list[tuple[float, float, s
     end = np.append(seconds[1:], seconds[-1])
     none = background(timeline.classes)
     return [
-        (float(seconds[start]), float(end[stop - 1]), timeline.classes[label])
+        (float(seconds[start]), float(end[stop - 1]), _shown(timeline.classes[label]))
         for start, stop, label in segments(labels)
         if label != none
     ]
@@ -233,11 +239,11 @@ def _timelines(results: Sequence[Result]) -> Iterator[str]:
             who = 'whoever acts' if t.person == 'any' else f'person {t.person}'
             rows = {
                 'truth': [*_spans(t, t.targets), *_untold(t)],
-                results[0].setup.name[:18]: _spans(t, t.said),
+                results[0].setup.name[:22]: _spans(t, t.said),
             }
             other = others.get((scored.spec, t.person))
             if other is not None:
-                rows[f'{results[1].setup.name[:16]} '] = _spans(other, other.said)
+                rows[f'{results[1].setup.name[:22]} '] = _spans(other, other.said)
             name = split_bag(scored.spec)[0].name
             yield f'<h3>{html.escape(name)}, {who}</h3>'
             chart = tracks(rows, scored.length, colours, f'{name}, {who}')
@@ -277,10 +283,10 @@ def _confusion(found: Sequence[Timeline]) -> str:
     guess = np.concatenate([t.probabilities.argmax(1) for t in found])
     guess, target = guess[target != UNSCORED], target[target != UNSCORED]
     counts = confusion(target, guess, len(classes))
-    # Of many classes only those that are true, or taken for one that is in 1 % of its frames.
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    shown = np.flatnonzero((counts.sum(1) > 0) | (share.max(0) >= 0.01))
-    return confusion_chart([classes[k] for k in shown], counts[np.ix_(shown, shown)], 'frames')
+    truths = np.flatnonzero(counts.sum(1))
+    answers = np.flatnonzero(counts.sum(0) + counts.sum(1))
+    names = ([classes[k] for k in shown] for shown in (truths, answers))
+    return confusion_chart(*names, counts[np.ix_(truths, answers)], 'frames')
 
 
 def _bins(found: Sequence[Timeline]) -> np.ndarray:

@@ -37,8 +37,8 @@ from action_recognition.stages import (
 )
 from action_recognition.tracking.similarity import oks
 
-#: Parameters that the nodes have beside those of the stages: they say how messages travel.
-TRAVEL = ('image_transport', 'autostart', 'use_sim_time', 'start_type_description_service')
+#: Parameters that the nodes have beside those of the stages, which do not change what is said.
+TRAVEL = ('image_transport', 'autostart', 'trace', 'use_sim_time', 'start_type_description_service')
 #: Least likeness (OKS) of two people of one image to be the same one.
 SAME_PERSON = 0.3
 

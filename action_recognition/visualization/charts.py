@@ -15,7 +15,7 @@ from action_recognition.skeleton import FloatArray, IntArray
 
 WIDTH = 960
 #: Of the names on the left of timelines.
-MARGIN = 130
+MARGIN = 170
 ROW, GAP = 22, 6
 #: Width of a letter of 12 pixels; a name wider than its span is left out.
 LETTER = 6.6
@@ -46,7 +46,15 @@ def tracks(
         label: what the chart is, for those who do not see it.
     """
     scale = (WIDTH - MARGIN - 10) / max(seconds, 1e-9)
+    bottom = len(rows) * (ROW + GAP)
+    step = tick(seconds)
     parts = []
+    for i in range(int(seconds / step) + 1):
+        x = MARGIN + i * step * scale
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom}" stroke="var(--line)"/>'
+            + _text(x, bottom + 12, f'{i * step:g} s', 'text-anchor="middle" fill="var(--soft)"')
+        )
     for k, (name, spans) in enumerate(rows.items()):
         top = k * (ROW + GAP)
         parts.append(_text(0, top + 15, name, 'fill="var(--soft)"'))
@@ -65,14 +73,6 @@ def tracks(
             if width > LETTER * len(shown) + 6:
                 ink = ink_on(colours.get(said, '#9a9a9a'))
                 parts.append(_text(x + 4, top + 15, shown, f'fill="{ink}" pointer-events="none"'))
-    bottom = len(rows) * (ROW + GAP)
-    step = tick(seconds)
-    for i in range(int(seconds / step) + 1):
-        x = MARGIN + i * step * scale
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom}" stroke="var(--line)"/>'
-            + _text(x, bottom + 12, f'{i * step:g} s', 'text-anchor="middle" fill="var(--soft)"')
-        )
     return _svg(WIDTH, bottom + 18, parts, label)
 
 
@@ -93,24 +93,28 @@ def ink_on(colour: str) -> str:
     return '#000' if (luminance + 0.05) ** 2 > 1.05 * 0.05 else '#fff'
 
 
-def confusion_chart(labels: Sequence[str], counts: IntArray, unit: str) -> str:
+def confusion_chart(
+    truths: Sequence[str], answers: Sequence[str], counts: IntArray, unit: str
+) -> str:
     """How often each class (row) got each answer (column); the shade is the share of the row.
 
     Args:
-        counts: (classes, classes).
+        counts: (truths, answers).
         unit: what is counted.
     """
     cell, left, top = 34, 130, 96
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     parts = []
-    for i, name in enumerate(labels):
+    for j, name in enumerate(answers):
         shown = html.escape(name.replace('_', ' '))
-        y, x = top + i * cell, left + i * cell
+        x = left + j * cell + 20
+        parts.append(f'<text transform="translate({x},{top - 8}) rotate(-50)">{shown}</text>')
+    for i, name in enumerate(truths):
+        y = top + i * cell
         parts.append(_text(left - 8, y + 21, name.replace('_', ' '), 'text-anchor="end"'))
-        parts.append(f'<text transform="translate({x + 20},{top - 8}) rotate(-50)">{shown}</text>')
-        for j, other in enumerate(labels):
+        for j, other in enumerate(answers):
             title = f'{name} called {other}: {counts[i, j]} {unit}, {share[i, j]:.0%}'
-            hue = '#2f855a' if i == j else '#c05621'
+            hue = '#2f855a' if name == other else '#c05621'
             place = f'x="{left + j * cell}" y="{y}" width="{cell - 2}" height="{cell - 2}" rx="3"'
             parts.append(
                 f'<rect {place} fill="var(--line)" opacity=".35"/>'
@@ -119,16 +123,11 @@ def confusion_chart(labels: Sequence[str], counts: IntArray, unit: str) -> str:
             )
             if share[i, j] >= 0.005:
                 ink = ' fill="#fff"' if share[i, j] > 0.6 else ''
-                parts.append(
-                    _text(
-                        left + j * cell + cell / 2 - 1,
-                        y + 20,
-                        f'{100 * share[i, j]:.0f}',
-                        f'text-anchor="middle" font-size="11"{ink}',
-                    )
-                )
-    side = len(labels) * cell
-    return _svg(left + side + 70, top + side, parts, 'confusion matrix, per cent of each row')
+                more = f'text-anchor="middle" font-size="11" pointer-events="none"{ink}'
+                x = left + j * cell + cell / 2 - 1
+                parts.append(_text(x, y + 20, f'{100 * share[i, j]:.0f}', more))
+    width, height = left + len(answers) * cell + 70, top + len(truths) * cell
+    return _svg(width, height, parts, 'confusion matrix, per cent of each row')
 
 
 def reliability_chart(bins: Mapping[str, FloatArray], colours: Sequence[str]) -> str:

@@ -1,0 +1,156 @@
+"""Truth files made and checked on the command line, and keys that label a recording."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+
+import pytest
+from bag_recipes import START, skeleton_message, write_bag
+
+from action_recognition.cli import main
+from action_recognition.cli.record import KeyLabels, key_reader, parse_keys
+from action_recognition.datasets.truth import ANY, Segment, read_truth, write_truth
+from action_recognition.errors import UserError
+from action_recognition.evaluation import offline
+from action_recognition.evaluation.proposals import propose
+from action_recognition.recognition.labels import ActionEstimate
+from action_recognition.skeleton import NUM_JOINTS, Poses
+
+SECOND = 10**9
+
+
+def bag(path, seconds=3, ids=(4,)):
+    poses = [
+        Poses(
+            [[(j, j + t) for j in range(NUM_JOINTS)] for _ in ids],
+            [[0.9] * NUM_JOINTS for _ in ids],
+            list(ids),
+            START + t * SECOND // 10,
+            (64, 48),
+        )
+        for t in range(10 * seconds + 1)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_bag(path, {'/skeletons': [skeleton_message(p) for p in poses]})
+
+
+def test_folders(tmp_path, capsys):
+    bag(tmp_path / 'data' / 'wave' / 'one')
+    bag(tmp_path / 'data' / 'run' / 'two', seconds=2)
+    out = tmp_path / 'truth.csv'
+    command = ['label', '--from-folders', str(tmp_path / 'data'), '--out', str(out)]
+    assert main(command) == 0
+    run, wave = read_truth(out)
+    assert (run.bag, run.start, run.person, run.label) == ('run/two', 0, ANY, 'run')
+    assert run.end == pytest.approx(2 + 1 / 30, abs=1e-6)
+    assert (wave.bag, wave.label) == ('wave/one', 'wave')
+    assert main(command) == 1
+    assert 'exists' in capsys.readouterr().err
+    bags = [str(tmp_path / 'data' / s.bag) for s in (run, wave)]
+    assert main(['label', '--check', str(out), '--bag', *bags]) == 0
+
+
+def test_check_names_every_fault(tmp_path, capsys):
+    path = bag(tmp_path / 'k')
+    truth = tmp_path / 'truth.csv'
+    rows = [
+        Segment('k', 0, 2, ANY, 'wave'),
+        Segment('k', 1, 2, ANY, 'run'),
+        Segment('k', 9, 10, ANY, 'wave'),
+        Segment('k', 2, 3, ANY, 'wavee'),
+        Segment('other', 0, 1, ANY, 'jmp'),
+    ]
+    write_truth(truth, rows)
+    assert main(['label', '--check', str(truth), '--bag', str(path)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    parts = ['did you mean wave?', 'overlap', 'outside the bag', 'bag that is not given', 'jump?']
+    for part in parts:
+        assert sum(part in line for line in lines) == 1, part
+    assert len(lines) == len(parts)
+    assert main(['label', '--check', str(tmp_path / 'gone.csv')]) == 1
+
+
+def test_import(tmp_path, capsys):
+    export = tmp_path / 'export.csv'
+    export.write_text('Behavior,Start (s),Stop (s)\nwave,1,2\n')
+    command = ['label', '--import', str(export), '--out', str(tmp_path / 'truth.csv')]
+    assert main(command) == 1
+    assert 'needs one --bag' in capsys.readouterr().err
+    assert main([*command, '--bag', 'data/k:/skeletons']) == 0
+    assert read_truth(tmp_path / 'truth.csv') == [Segment('k', 1, 2, ANY, 'wave')]
+
+
+def test_proposals_are_what_is_confirmed(tmp_path, monkeypatch):
+    path = bag(tmp_path / 'k')
+
+    class Waver:
+        """Everybody waves from 0.5 to 1.5 s."""
+
+        def reset(self):
+            pass
+
+        def update(self, poses):
+            seconds = (poses.stamp - START) / SECOND
+            state = 'confirmed' if 0.5 <= seconds <= 1.5 else 'candidate'
+            began = START + SECOND // 2
+            return [ActionEstimate(4, 1, 'wave', 0.9, state, began, [0.1, 0.9])]
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(offline, 'create_recognizer', lambda setup: Waver())
+    (found,) = propose(offline.Setup('waver'), [str(path)])
+    assert (found.bag, found.person, found.label) == ('k', '4', 'wave')
+    assert (found.start, found.end) == (pytest.approx(0.5), pytest.approx(1.5))
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+def test_keys():
+    assert parse_keys('1=wave, 2=clap') == {'1': 'wave', '2': 'clap'}
+    for text, complaint in (
+        ('wave', 'write one letter'),
+        ('12=wave', 'write one letter'),
+        ('1=', 'write one letter'),
+        ('1=wave,1=run', "'1' is taken"),
+        ('0=wave', "'0' is taken"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            parse_keys(text)
+
+
+def test_presses_become_segments():
+    labels = KeyLabels('k', {'1': 'wave', '2': 'clap'})
+    presses = [('1', 1), ('x', 2), ('2', 3), ('2', 4), ('1', 5), (' ', 6), ('0', 7), ('2', 8)]
+    known = [labels.press(key, START + s * SECOND) for key, s in presses]
+    assert known == [True, False, True, True, True, True, True, True]
+    assert labels.going_on == 'clap'
+    labels.end(START + 9 * SECOND)
+    origin = START * 1e-9
+    found = [(s.label, s.start - origin, s.end - origin) for s in labels.segments(START)]
+    assert found == [('wave', 1, 3), ('clap', 3, 4), ('wave', 5, 6), ('clap', 8, 9)]
+
+
+def test_times_of_a_recording_that_begins_at_zero_are_from_its_begin():
+    labels = KeyLabels('k', {'1': 'wave'})
+    labels.press('1', 5 * SECOND)
+    labels.end(7 * SECOND)
+    assert labels.segments(2 * SECOND) == [Segment('k', 3, 5, ANY, 'wave')]
+
+
+def test_keys_need_no_enter_and_the_terminal_is_left_as_it_was(monkeypatch):
+    termios = pytest.importorskip('termios')
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, 'stdin', terminal)
+        before = termios.tcgetattr(terminal)
+        with key_reader() as typed:
+            assert typed() == ''
+            os.write(ours, b'12')
+            assert typed() == '12'
+            assert typed() == ''
+        assert termios.tcgetattr(terminal) == before
+    os.close(ours)

@@ -1,0 +1,362 @@
+"""Bags against their truth: who is who, figures by a second way, what is skipped and said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bag_recipes import START, image_message, skeleton_message, write_bag
+from rosbags.rosbag2 import StoragePlugin
+
+from action_recognition import weights
+from action_recognition.cli import main
+from action_recognition.datasets.streams import SkeletonStream
+from action_recognition.datasets.truth import ANY, Segment, write_truth
+from action_recognition.errors import UserError
+from action_recognition.evaluation import bag, offline, online
+from action_recognition.evaluation.bag import Timeline, broken, thresholds, timelines
+from action_recognition.evaluation.bag_report import failures
+from action_recognition.evaluation.offline import Frames, Setup
+from action_recognition.recognition.labels import ActionEstimate, LabelConfig
+from action_recognition.recognition.models import create_model
+from action_recognition.recognition.stream import StreamingRecognizer
+from action_recognition.skeleton import NUM_JOINTS, Poses
+from action_recognition.stages import RecognizerConfig
+
+LABELS = ('background', 'clap', 'run', 'wave')
+STEP = 33_333_333
+
+
+def walk(count, ids=(1,), seed=0, start=START, step=STEP):
+    """People whose joints wander, as `Poses` of each frame."""
+    rng = np.random.default_rng(seed)
+    base = (
+        rng.uniform(50, 200, (len(ids), NUM_JOINTS, 2)) + 300 * np.arange(len(ids))[:, None, None]
+    )
+    frames = []
+    for t in range(count):
+        base = base + rng.normal(0, 3, base.shape)
+        score = np.full(base.shape[:2], 0.9)
+        frames.append(Poses(base, score, np.array(ids), start + t * step, (640, 480)))
+    return frames
+
+
+def skeleton_bag(path, frames, **options):
+    return write_bag(path, {'/skeletons': [skeleton_message(p) for p in frames]}, **options)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    """Untrained weights whose answers change with the input."""
+    torch.manual_seed(3)
+    network = create_model('online', len(LABELS))
+    with torch.no_grad():
+        network.classifier.weight *= 20
+    path = tmp_path_factory.mktemp('weights') / 'toy.safetensors'
+    header = weights.Header('action', 'toy', {'model': 'online'}, LABELS)
+    weights.save(path, network.state_dict(), header)
+    return path
+
+
+@pytest.fixture
+def setup(model):
+    config = LabelConfig(enter=0.3, exit=0.2, unknown_below=0.2)
+    return Setup('toy', recognizer=RecognizerConfig(str(model), labels=config))
+
+
+# --- who is who -----------------------------------------------------------------------------
+
+
+def say(track, label, confidence, state='candidate'):
+    scores = np.full(4, (1 - confidence) / 3, np.float32)
+    scores[label] = confidence
+    return ActionEstimate(track, label, LABELS[label], confidence, state, 0, scores)
+
+
+def frames_of(count):
+    return Frames('t', [Poses.empty(START + k * 10**9) for k in range(count)])
+
+
+def test_any_is_whoever_is_surest_of_an_action():
+    answers = [
+        [say(1, 0, 0.99), say(2, 3, 0.4)],  # nobody is surer of nothing than somebody of waving
+        [say(1, 1, 0.9), say(2, 3, 0.5, 'confirmed')],
+        [say(1, 1, 0.6, 'confirmed'), say(2, 3, 0.7, 'confirmed')],
+        [say(1, 1, 0.9, 'ended')],
+        [],
+    ]
+    rows = [Segment('k', 0, 5, ANY, 'wave')]
+    (t,) = timelines('k', frames_of(5), answers, rows, LABELS)
+    assert t.probabilities.argmax(1).tolist() == [3, 3, 3, 0, 0]
+    assert t.said.tolist() == [-1, 3, 3, -1, -1]
+    assert t.tracked.tolist() == [True, True, True, False, False]
+    np.testing.assert_allclose(t.probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_people_by_id_and_by_the_names_of_a_recording():
+    answers = [[say(1, 1, 0.9, 'confirmed'), say(2, 3, 0.8, 'confirmed')]] * 3
+    rows = [Segment('k', 0, 2, '1', 'clap'), Segment('k', 0, 2, '2', 'wave')]
+    one, two = timelines('k', frames_of(3), answers, rows, LABELS)
+    assert (one.person, one.said.tolist(), one.targets.tolist()) == ('1', [1] * 3, [1, 1, 0])
+    assert (two.person, two.said.tolist(), two.targets.tolist()) == ('2', [3] * 3, [3, 3, 0])
+    one, two = timelines('k', frames_of(3), answers, rows, LABELS, ids={1: 2})
+    assert not one.tracked.any()
+    assert two.said.tolist() == [1] * 3
+
+
+def test_a_model_without_a_class_of_no_action_gets_one():
+    rows = [Segment('k', 0, 1, ANY, 'wave')]
+    estimate = ActionEstimate(1, 2, 'wave', 0.8, 'candidate', 0, np.array([0.1, 0.1, 0.8]))
+    (t,) = timelines('k', frames_of(2), [[estimate], []], rows, LABELS[1:])
+    assert t.classes == (*LABELS[1:], 'background')
+    np.testing.assert_allclose(t.probabilities, [[0.1, 0.1, 0.8, 0], [0, 0, 0, 1]])
+
+
+def test_tracks_are_named_by_the_recorded_people_on_whom_they_lie():
+    recorded = walk(10, ids=(7, 9))
+    ours = [p[[1, 0]].with_ids([3, 4]) for p in recorded[:6]]
+    ours += [p[[1]].with_ids([5]) for p in recorded[6:]]
+    ghost = walk(10, ids=(1,), seed=9)[0]
+    ours[0] = Poses(
+        np.concatenate([ours[0].xy, ghost.xy + 5000]),
+        np.concatenate([ours[0].score, ghost.score]),
+        np.array([3, 4, 8]),
+        ours[0].stamp,
+    )
+    assert offline.renamed(Frames('t', ours), recorded) == {3: 9, 4: 7, 5: 9}
+
+
+# --- figures --------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_continuous_sets():
+    """The same answers through `online.figures`, which filters labels by itself."""
+    rng = np.random.default_rng(1)
+    target = np.repeat([0, 3, 0, 1, 0, 2, 0], 30)
+    p = rng.dirichlet(np.ones(4), len(target)).astype(np.float32)
+    p = 0.1 * p + 0.9 * np.eye(4, dtype=np.float32)[np.roll(target, 9)]
+    stamps = np.arange(len(target)) * STEP
+    xy = np.zeros((len(target), NUM_JOINTS, 2))
+    stream = SkeletonStream('k', 'k', xy, np.ones(xy.shape[:2]), stamps, (640, 480), LABELS, target)
+    said = online.published(stream, p, LabelConfig())
+    ours = Timeline('k', ANY, LABELS, stamps, target, p, said, np.ones(len(target), bool))
+    expected = online.figures([stream], [p])
+    found = bag.figures([ours])
+    for key in ('accuracy', 'frame_accuracy', 'map', 'f1_at_25', 'time_to_detect_s', 'ece'):
+        assert found[key] == pytest.approx(expected[key])
+    assert found['tracked_fraction'] == 1
+    row = found['per_class']['wave']
+    assert (row['segments'], row['accuracy'], row['detected']) == (1, 1, 1)
+    assert row['time_to_detect_s'] == pytest.approx(9 * STEP * 1e-9)
+
+
+def test_without_actions_only_what_can_be_measured_is():
+    t = timelines('k', frames_of(61), [[say(1, 3, 0.9, 'confirmed')]] * 61, [], LABELS)
+    found = bag.figures(t)
+    assert found['false_alarms_per_min'] == pytest.approx(60 / 61)
+    assert found['frame_accuracy'] == 0
+    assert found['map'] is found['accuracy'] is found['f1_at_25'] is None
+
+
+def test_who_is_not_tracked_has_no_confidence():
+    rows = [Segment('k', 0, 9, ANY, 'wave')]
+    answers = [[say(1, 3, 1.0)], *[[]] * 8]
+    found = bag.figures(timelines('k', frames_of(9), answers, rows, LABELS))
+    assert found['ece'] == pytest.approx(0, abs=1e-6)
+    assert found['frame_accuracy'] == pytest.approx(1 / 9)
+    assert found['tracked_fraction'] == pytest.approx(1 / 9)
+
+
+def test_the_worst_come_first():
+    rows = [Segment('k', 2, 4, ANY, 'wave'), Segment('k', 10, 19, ANY, 'clap')]
+    answers = [[say(1, 3, 0.9, 'confirmed' if k < 2 else 'candidate')] for k in range(20)]
+    frames = frames_of(20)
+    found = timelines('k', frames, answers, rows, LABELS)
+    scored = bag.Scored('k', frames, answers, found, 1.0, [])
+    texts = [failure.text for failure in failures(scored)]
+    assert texts[0].startswith('clap, 10.00 to 19.00 s: mostly wave (90%)')
+    assert texts[1] == 'wave said, 0.00 to 2.00 s: nobody acts'
+    assert texts[2].startswith('wave, 2.00 to 4.00 s')
+
+
+def test_thresholds():
+    bounds = thresholds(['f1_at_25=0.5', 'ece=0.05', 'map=0.9'])
+    assert broken({'f1_at_25': 0.5, 'ece': 0.05, 'map': 0.95}, bounds) == []
+    lines = broken({'f1_at_25': 0.4, 'ece': 0.06, 'map': None}, bounds)
+    assert lines == [
+        'f1_at_25 is 0.4, below 0.5',
+        'ece is 0.06, above 0.05',
+        'map could not be measured, but must reach 0.9',
+    ]
+    with pytest.raises(UserError, match='f2 is no figure; there are accuracy'):
+        thresholds(['f2=1'])
+    with pytest.raises(UserError, match='METRIC=VALUE'):
+        thresholds(['map'])
+
+
+# --- whole bags -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('plugin', 'version'), [(StoragePlugin.MCAP, 8), (StoragePlugin.SQLITE3, 9)]
+)
+def test_skeletons_give_what_the_recogniser_says_frame_by_frame(tmp_path, setup, plugin, version):
+    poses = walk(40, ids=(3, 5))
+    skeleton_bag(tmp_path / 'k', poses, plugin=plugin, version=version)
+    rows = [Segment('k', 0, 0.5, '3', 'wave'), Segment('k', 0.5, 1, '5', 'run')]
+    result = bag.run(setup, [str(tmp_path / 'k')], rows, images=False)
+    assert result.skipped == {}
+    config = setup.recognizer
+    plain = StreamingRecognizer.from_weights(config.model)
+    plain.configure(config.labels, config.forget_after)
+    for row, (ours, frame) in enumerate(zip(result.scored[0].answers, poses, strict=True)):
+        for a, b in zip(ours, plain.update(frame), strict=True):
+            np.testing.assert_array_equal(a.scores, b.scores)
+            assert (a.track_id, a.label, a.state) == (b.track_id, b.label, b.state), row
+    again = bag.run(setup, [str(tmp_path / 'k')], rows, images=False)
+    for figures in (result.figures, again.figures):
+        figures.pop('times_real_time')
+    assert again.figures == result.figures
+    assert result.figures['per_bag'][str(tmp_path / 'k')]['people'] == 2
+
+
+def test_the_rest_of_the_batch_goes_on(tmp_path, setup):
+    poses = walk(40)
+    names = ('good', 'cut', 'unnamed', 'typo', 'late', 'jump', 'images')
+    for name in names[:5]:
+        skeleton_bag(tmp_path / name, poses)
+    file = next((tmp_path / 'cut').glob('*.mcap'))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    jump = walk(20) + walk(20, start=START - 10**10)
+    skeleton_bag(tmp_path / 'jump', jump)
+    empty = [Poses.empty(START + k * STEP, (64, 48)) for k in range(3)]
+    skeleton_bag(tmp_path / 'empty', empty)
+    write_bag(tmp_path / 'other', {'/odom': [skeleton_message(p).header.stamp for p in []]})
+    rows = [Segment(name, 0, 1, ANY, 'wave') for name in ('good', 'cut', 'jump', 'empty', 'other')]
+    rows += [Segment('typo', 0, 1, ANY, 'wavee'), Segment('late', 50, 60, ANY, 'wave')]
+    specs = [str(tmp_path / name) for name in (*names[:6], 'empty', 'other', 'gone')]
+    result = bag.run(setup, specs, rows, images=False)
+    assert [s.spec for s in result.scored] == specs[:1]
+    reasons = {Path(spec).name: reason for spec, reason in result.skipped.items()}
+    expected = {
+        'cut': 'cannot read bag',
+        'unnamed': 'the truth says nothing of this bag',
+        'typo': 'did you mean wave?',
+        'late': 'lies outside the bag, which goes from 0 to 1.3',
+        'jump': 'its stamps go back by 10.6 s',
+        'empty': 'nobody was seen in its 3 frames',
+        'other': 'it holds nothing',
+        'gone': 'does not exist',
+    }
+    assert reasons.keys() == expected.keys()
+    for name, part in expected.items():
+        assert part in reasons[name]
+        assert '\n' not in reasons[name]
+    assert result.figures['bags'] == 1
+    assert len(result.figures['skipped']) == 8
+
+
+def test_what_the_user_should_know_is_noted(tmp_path, setup):
+    poses = walk(40)
+    poses[10], poses[11] = poses[11], poses[10]  # images that overtook each other
+    messages = [skeleton_message(p) for p in poses]
+    messages[20].skeletons[0].joints[0].score = 7.0
+    messages[30] = messages[29]
+    write_bag(tmp_path / 'k', {'/skeletons': messages})
+    rows = [Segment('k', 0, 1, '4', 'wave')]
+    result = bag.run(setup, [str(tmp_path / 'k')], rows, images=False)
+    notes = ' | '.join(result.scored[0].notes)
+    assert '1 frames came with the stamp of the one before' in notes
+    assert '1 messages were passed over, the first because a skeleton cannot be read' in notes
+    assert 'person 4 is never tracked (tracked: 1)' in notes
+    assert 'the truth does not name them: people 1' in notes
+    assert (np.diff(result.scored[0].timelines[0].stamps) > 0).all()
+
+
+class Blob:
+    """One person where the image is bright; nobody in a black one."""
+
+    name, device, runtime = 'blob', 'cpu', 'none'
+
+    def estimate(self, image, stamp=0):
+        size = image.shape[1::-1]
+        if not image.any():
+            return Poses.empty(stamp, size)
+        xy = float(image.mean()) + np.stack([np.arange(NUM_JOINTS) * 2.0] * 2, -1)
+        return Poses(xy[None], np.full((1, NUM_JOINTS), 0.9), stamp=stamp, image_size=size)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize('jpeg', [False, True])
+def test_images_are_looked_at_and_bad_ones_passed_over(tmp_path, setup, monkeypatch, jpeg):
+    monkeypatch.setattr(offline, 'create_perception', lambda setup: Blob())
+    pictures = [np.full((48, 64, 3), 40 + k, np.uint8) for k in range(30)]
+    messages = [image_message(p, START + k * STEP, jpeg) for k, p in enumerate(pictures)]
+    messages[5].data = messages[5].data[:4]
+    messages[8] = messages[7]
+    path = write_bag(tmp_path / 'k', {'/eye/image': messages})
+    rows = [Segment('k', 0, 0.5, ANY, 'wave')]
+    result = bag.run(setup, [str(path)], rows, images=False)
+    assert result.skipped == {}
+    frames = result.scored[0].frames
+    assert (len(frames.poses), frames.repeated, len(frames.problems)) == (28, 1, 1)
+    assert len(frames.milliseconds) == 28
+    assert frames.poses[0].track_id.tolist() == [1]
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path, model, capsys):
+    skeleton_bag(tmp_path / 'a', walk(40))
+    skeleton_bag(tmp_path / 'b', walk(40, seed=1))
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment(name, 0.2, 0.9, '1', 'wave') for name in 'ab'])
+    params = tmp_path / 'other.yaml'
+    params.write_text(
+        f'/**/recognizer:\n  ros__parameters:\n    model: {model}\n    labels:\n      enter: 0.99\n'
+    )
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), str(tmp_path / 'b')]
+    command += ['--truth', str(truth), '--model', str(model), '--against', str(params)]
+    command += ['--report', str(tmp_path / 'report'), '--json', str(tmp_path / 'figures.json')]
+    assert main(command) == 0
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    assert (figures['model'], figures['against']['model']) == ('toy', 'other')
+    assert figures['bags'] == figures['n'] == 2
+    assert figures['frames'] == 80
+    page = (tmp_path / 'report' / 'index.html').read_text()
+    assert page.count('<svg') >= 4
+    assert 'prefers-color-scheme: dark' in page
+    for reference in ('http:', 'https:', 'src="/', '<script'):
+        assert reference not in page
+    capsys.readouterr()
+    assert main([*command, '--fail-below', 'accuracy=2', 'ece=-1']) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith('failed: ') for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ('options', 'complaint'),
+    [
+        (['--fail-below', 'speed=1'], 'speed is no figure'),
+        (['--model', 'no_such'], 'no_such'),
+        (['--params-file', 'gone.yaml'], 'cannot read gone.yaml'),
+        ([], 'no bag could be scored'),
+    ],
+)
+def test_bad_commands(tmp_path, capsys, options, complaint):
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
+    assert main([*command, *options]) == 1
+    assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_bag_given_twice():
+    with pytest.raises(UserError, match='given twice'):
+        bag.check_bags(['a', './a:/topic'])

@@ -1,0 +1,297 @@
+"""The same bag offline, replayed and composed gives the same labels; what is recorded is a bag."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+
+import torch
+from bag_recipes import START, image_message, skeleton_message, write_bag
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from action_recognition.datasets.bags import BagReader, BagSkeletons
+from action_recognition.datasets.sources import open_source
+from action_recognition.errors import UserError
+from action_recognition.evaluation import offline
+from action_recognition.msg import ActionLabelArray, SkeletonArray
+from action_recognition.nodes.bag_player import BagPlayer, PlayOptions, message_type
+from action_recognition.nodes.bag_recorder import BagRecorder
+from action_recognition.nodes.common import result_qos
+from action_recognition.nodes.convert import msg_to_estimates, stamp_to_ns
+from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.pipeline import connect
+from action_recognition.nodes.recognizer import RecognizerNode
+from action_recognition.recognition.models import create_model
+from action_recognition.recognition.stream import StreamingRecognizer
+from action_recognition.skeleton import NUM_JOINTS, Poses
+from action_recognition.stages import PerceptionConfig, RecognizerConfig, parameter_names
+
+LABELS = ('background', 'clap', 'run', 'wave')
+STEP = 33_333_333
+
+
+def recogniser():
+    """Untrained, and sure enough for labels to come and go."""
+    torch.manual_seed(3)
+    network = create_model('online', len(LABELS))
+    with torch.no_grad():
+        network.classifier.weight *= 300
+    return StreamingRecognizer(network.eval(), LABELS)
+
+
+def crowd(count):
+    """Two people who wander; one leaves for longer than a person is remembered."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(50, 200, (2, NUM_JOINTS, 2)) + 200 * np.arange(2)[:, None, None]
+    frames = []
+    for t in range(count):
+        base = base + rng.normal(0, 4, base.shape)
+        rows = [0] if 20 <= t < 90 else [0, 1]
+        frames.append(
+            Poses(
+                base[rows],
+                np.full((len(rows), NUM_JOINTS), 0.9),
+                np.array([3, 7])[rows],
+                START + t * STEP,
+                (640, 480),
+            )
+        )
+    return frames
+
+
+class Blob:
+    """One person where the image is bright, as the tests of nodes know it."""
+
+    name, device, runtime = 'blob', 'cpu', 'none'
+
+    def estimate(self, image, stamp=0):
+        size = image.shape[1::-1]
+        if not image.any():
+            return Poses.empty(stamp, size)
+        place = float(image.mean()) + np.random.default_rng(int(image[0, 0, 0])).normal(0, 5)
+        xy = place + np.stack([np.arange(NUM_JOINTS) * 2.0, np.arange(NUM_JOINTS) * 3.0], -1)
+        return Poses(xy[None], np.full((1, NUM_JOINTS), 0.9), stamp=stamp, image_size=size)
+
+    def close(self):
+        pass
+
+
+def labels(estimates):
+    return [(e.track_id, e.class_id, e.state, round(e.confidence, 5), e.began) for e in estimates]
+
+
+def offline_labels(frames):
+    answers = offline.recognise(frames.poses, recogniser())
+    return {
+        poses.stamp: labels(estimates)
+        for poses, estimates in zip(frames.poses, answers, strict=True)
+    }
+
+
+class Pump:
+    """Lets the graph of a test answer while the player waits: both are in one thread."""
+
+    def __init__(self, player, graph):
+        spin = player._executor.spin_once
+
+        def both(timeout_sec=None):
+            graph.executor.spin_once(timeout_sec=0)
+            spin(timeout_sec=0.001)
+
+        player._executor.spin_once = both
+
+
+def replay(graph, path, **options):
+    """The labels by stamp that the graph says of a bag, played in lockstep."""
+    said = graph.collect(ActionLabelArray, 'actions', result_qos())
+    player = BagPlayer(path, PlayOptions(lockstep='actions', **options), graph.context)
+    Pump(player, graph)
+    try:
+        tally = player.play()
+    finally:
+        player.close()
+    graph.until(
+        lambda: len({stamp_to_ns(m.header.stamp) for m in said}) >= max(tally.played.values())
+    )
+    return tally, {stamp_to_ns(m.header.stamp): labels(msg_to_estimates(m)) for m in said}
+
+
+def test_skeletons_offline_and_replayed(graph, tmp_path):
+    path = write_bag(tmp_path / 'k', {'/skeletons': [skeleton_message(p) for p in crowd(100)]})
+    expected = offline_labels(offline.read(str(path)))
+    graph.node(RecognizerNode, recognizer_factory=lambda *args: recogniser())
+    clock = []
+    graph.peer.create_subscription(Clock, '/clock', clock.append, QoSProfile(depth=1000))
+    tally, said = replay(graph, path, clock=True)
+    assert said == expected
+    assert (tally.played, tally.left_out, tally.unanswered) == ({'/skeletons': 100}, {}, 0)
+    told = [stamp_to_ns(message.clock) for message in clock]
+    assert told == sorted(told)
+    assert told[-1] == START + 99 * STEP
+    states = {state for answers in expected.values() for _, _, state, *_ in answers}
+    assert states == {'candidate', 'confirmed', 'ended'}  # or the test would show little
+
+
+@pytest.mark.parametrize('composed', [False, True])
+def test_images_offline_and_replayed(graph, tmp_path, composed):
+    pictures = [np.full((48, 64, 3), 40 + 2 * k, np.uint8) for k in range(40)]
+    pictures[10][:] = 0
+    messages = [image_message(p, START + k * STEP) for k, p in enumerate(pictures)]
+    path = write_bag(tmp_path / 'k', {'/image': messages})
+    frames = offline.look(str(path), Blob(), PerceptionConfig())
+    expected = offline_labels(frames)
+    recognizer = graph.node(
+        RecognizerNode, active=False, recognizer_factory=lambda *args: recogniser()
+    )
+    perception = graph.node(PerceptionNode, active=False, estimator_factory=lambda *args: Blob())
+    if composed:
+        connect(None, perception, recognizer)
+    assert recognizer.autostart()
+    assert perception.autostart()
+    tally, said = replay(graph, path)
+    assert said == expected
+    assert tally.unanswered == 0
+    assert sum(map(len, expected.values())) >= 38
+
+
+def test_on_time_and_again(graph, tmp_path):
+    path = write_bag(tmp_path / 'k', {'/skeletons': [skeleton_message(p) for p in crowd(10)]})
+    came = []
+    graph.peer.create_subscription(SkeletonArray, 'skeletons', came.append, result_qos())
+    player = BagPlayer(path, PlayOptions(rate=3.0), graph.context)
+    Pump(player, graph)
+    player.play()
+    player.close()
+    graph.until(lambda: len(came) == 10)
+    assert [stamp_to_ns(m.header.stamp) for m in came] == [START + k * STEP for k in range(10)]
+
+
+def test_what_the_graph_publishes_itself_is_left_out(graph, tmp_path):
+    messages = [skeleton_message(p) for p in crowd(3)]
+    path = write_bag(tmp_path / 'k', {'/skeletons': messages, '/other': messages})
+    graph.peer.create_publisher(SkeletonArray, 'skeletons', result_qos())
+    graph.peer.create_subscription(SkeletonArray, 'other', lambda message: None, result_qos())
+    player = BagPlayer(path, PlayOptions(rate=100.0), graph.context)
+    Pump(player, graph)
+    tally = player.play()
+    player.close()
+    assert tally.played == {'/other': 3}
+    assert tally.left_out == {'/skeletons': 'the running graph publishes it itself'}
+
+
+def test_what_cannot_be_played(graph, tmp_path):
+    path = write_bag(tmp_path / 'k', {'/skeletons': [skeleton_message(p) for p in crowd(3)]})
+    with pytest.raises(UserError, match='holds no /image; it holds /skeletons'):
+        BagPlayer(path, PlayOptions(topics=['/image']), graph.context)
+    player = BagPlayer(path, PlayOptions(wait=0.1), graph.context)
+    with pytest.raises(UserError, match=r'nobody listens within 0\.1 s: /skeletons'):
+        player.play()
+    player.close()
+    with pytest.raises(UserError, match='no_such_msgs/msg/Thing is not installed'):
+        message_type('no_such_msgs/msg/Thing')
+
+
+def test_what_is_recorded_can_be_scored(graph, tmp_path):
+    """Skeletons, answers, the latched labels, and images under the stamps of all of them."""
+    messages = [
+        image_message(np.full((48, 64, 3), 40 + k, np.uint8), START + k * STEP) for k in range(12)
+    ]
+    path = write_bag(tmp_path / 'k', {'/image': messages})
+    graph.node(RecognizerNode, recognizer_factory=lambda *args: recogniser())
+    graph.node(PerceptionNode, estimator_factory=lambda *args: Blob())
+    recorder = BagRecorder(tmp_path / 'out', 'image', 'raw', graph.context)
+    graph.executor.add_node(recorder._node)
+    replay(graph, path)
+    graph.until(lambda: recorder.counts['/actions'] >= 12 and recorder.counts['/labels'])
+    assert recorder.first == START
+    recorder.close()
+    with BagReader(tmp_path / 'out') as bag:
+        assert set(bag.types) == {'/skeletons', '/actions', '/labels', '/image/compressed'}
+    with BagSkeletons(str(tmp_path / 'out')) as skeletons:
+        recorded = {poses.stamp for poses in skeletons}
+    assert recorded == {START + k * STEP for k in range(12)}
+    with open_source(tmp_path / 'out') as source:
+        assert source.start == START
+        assert next(iter(source)).image.shape == (48, 64, 3)
+    assert not offline.takes_images(str(tmp_path / 'out'), wanted=False)
+    assert offline.takes_images(str(tmp_path / 'out'), wanted=True)
+
+
+def test_recording_over_something(graph, tmp_path):
+    with pytest.raises(UserError, match='exists'):
+        BagRecorder(tmp_path, context=graph.context)
+
+
+@pytest.mark.parametrize(
+    ('node', 'config'), [(PerceptionNode, PerceptionConfig), (RecognizerNode, RecognizerConfig)]
+)
+def test_the_parameters_of_the_stages_are_those_of_the_nodes(node, config):
+    names = {setting.name for setting in node.SETTINGS}
+    assert parameter_names(config) <= names
+    assert names - parameter_names(config) <= set(offline.TRAVEL)
+
+
+# --- real recordings ------------------------------------------------------------------------
+
+
+def recordings(data_root, folder):
+    """Three bags: clips strung together with gaps of nobody and of another clip, and a video."""
+    clips = data_root / 'jhmdb' / 'ReCompress_Videos'
+    names = (('wave', 'golf'), ('clap', 'sit'))
+    strings = [[sorted((clips / name).glob('*.mp4'))[2] for name in pair] for pair in names]
+    strings.append([data_root / 'videos' / 'two_people_walk_jump.mp4'])
+    for index, videos in enumerate(strings):
+        messages, stamp = [], START
+        for video in videos:
+            with open_source(video) as source:
+                for frame in itertools.islice(source, 20):
+                    small = cv2.resize(frame.image, (320, 240))
+                    messages.append(image_message(small, stamp))
+                    stamp += STEP
+            for _ in range(4):
+                messages.append(image_message(np.zeros((240, 320, 3), np.uint8), stamp))
+                stamp += STEP
+            stamp += 10**9  # the camera was off
+        yield write_bag(folder / f'k{index}', {'/image': messages})
+
+
+@pytest.mark.parametrize('composed', [False, True])
+def test_real_models_on_three_recordings(graph, tmp_path, data_root, composed):
+    """Offline, replayed through nodes, and through the composed pipeline: label by label."""
+    setup = offline.create_setup(pose='pose', device='cpu')
+    estimator = offline.create_perception(setup)
+    model = offline.create_recognizer(setup)
+    parameters = {'device': 'cpu'}
+    recognizer = graph.node(RecognizerNode, active=False, parameters=parameters)
+    perception = graph.node(
+        PerceptionNode,
+        active=False,
+        estimator_factory=lambda *args: estimator,
+        parameters=parameters,
+    )
+    if composed:
+        connect(None, perception, recognizer)
+    for path in recordings(data_root, tmp_path):
+        frames = offline.look(str(path), estimator, setup.perception)
+        answers = offline.recognise(frames.poses, model)
+        expected = {
+            p.stamp: labels(estimates) for p, estimates in zip(frames.poses, answers, strict=True)
+        }
+        assert recognizer.autostart()
+        assert perception.autostart()
+        tally, said = replay(graph, path)
+        assert said == expected
+        assert tally.unanswered == 0
+        assert any(expected.values())
+        close, estimator.close = estimator.close, lambda: None  # it is needed for the next bag
+        for node in (perception, recognizer):
+            node.trigger_deactivate()
+            node.trigger_cleanup()
+        estimator.close = close
+    estimator.close()
