@@ -21,10 +21,11 @@ Row = dict[str, Any]
 
 MODEL = 'online_union32'
 PERFECT = 'perfect ids'
-#: Figures of `identity_figures`: ours -> motmetrics.
-METRICS = {
-    'idf1': 'idf1',
-    'mota': 'mota',
+#: Counts of a scene: ours -> motmetrics.
+COUNTS = {
+    'id_hits': 'idtp',
+    'id_false': 'idfp',
+    'id_missed': 'idfn',
     'switches': 'num_switches',
     'fragmentations': 'num_fragmentations',
     'misses': 'num_misses',
@@ -82,9 +83,7 @@ def run(
     }
 
 
-def search(
-    root: Path, peers: Sequence[Peer], trials: int, each: int, seed: int = 0
-) -> list[Row]:
+def search(root: Path, peers: Sequence[Peer], trials: int, each: int, seed: int = 0) -> list[Row]:
     """Settings of each peer that reach the best IDF1 on scenes of the training part.
 
     The peer's present settings are the first trial, the others are drawn at random.
@@ -94,20 +93,22 @@ def search(
     """
     require_motmetrics()
     tuning = scenes(root, 'train', seed, each)
-    rows = []
+    rows: list[Row] = []
     for peer in peers:
         if not peer.space:
             continue
         rng = np.random.default_rng(seed)
-        tried = []
+        tried: list[Row] = []
         for trial in range(trials):
             drawn = {name: draw(rng) for name, draw in peer.space.items()} if trial else {}
             try:
                 given = [track(peer, scene, **drawn)[0] for scene in tuning]
             except ValueError:  # settings that do not go together
                 continue
-            idf1 = identity_figures(tuning, given)['idf1']
-            tried.append({'tracker': peer.name, 'idf1': idf1, 'settings': {**peer.settings, **drawn}})
+            idf1 = float(identity_figures(tuning, given)['idf1'])
+            tried.append(
+                {'tracker': peer.name, 'idf1': idf1, 'settings': {**peer.settings, **drawn}}
+            )
         rows.append(max(tried, key=lambda row: row['idf1']))
     return rows
 
@@ -140,11 +141,19 @@ def identity_figures(given_scenes: Sequence[Scene], given: Sequence[list[IntArra
         given: for each scene and image the (n,) ids of the people found, -1 for none.
 
     Returns:
-        The figures named in `METRICS`, by motmetrics.
+        `idf1`, `mota` and the counts of `COUNTS`.
     """
+    return _sum(identity_counts(given_scenes, given))
+
+
+def identity_counts(
+    given_scenes: Sequence[Scene], given: Sequence[list[IntArray]]
+) -> list[dict[str, int]]:
+    """The `COUNTS` of each scene, by motmetrics; see `identity_figures`."""
     import motmetrics
 
-    accumulators = []
+    host = motmetrics.metrics.create()
+    rows = []
     for scene, ids_of_images in zip(given_scenes, given, strict=True):
         accumulator = motmetrics.MOTAccumulator(auto_id=True)
         for person, ids, visible in zip(scene.person, ids_of_images, scene.visible, strict=True):
@@ -152,20 +161,24 @@ def identity_figures(given_scenes: Sequence[Scene], given: Sequence[list[IntArra
             truth = np.flatnonzero(visible)
             same = truth[:, None] == person[known][None]
             accumulator.update(truth, ids[known], np.where(same, 0.0, np.nan))
-        accumulators.append(accumulator)
-    host = motmetrics.metrics.create()
-    names = [scene.name for scene in given_scenes]
-    table = host.compute_many(
-        accumulators, metrics=list(METRICS.values()), names=names, generate_overall=True
-    )
-    overall = table.loc['OVERALL']
-    return {ours: float(overall[theirs]) for ours, theirs in METRICS.items()}
+        table = host.compute(accumulator, metrics=list(COUNTS.values()), name=scene.name)
+        rows.append({ours: int(table[theirs].iloc[0]) for ours, theirs in COUNTS.items()})
+    return rows
+
+
+def _sum(rows: Sequence[dict[str, int]]) -> Row:
+    """Figures of several scenes together, by the definitions of motmetrics' overall row."""
+    total = {name: sum(row[name] for row in rows) for name in COUNTS}
+    wrong = total['misses'] + total['false_positives'] + total['switches']
+    doubled = 2 * total['id_hits']
+    return total | {
+        'idf1': doubled / max(doubled + total['id_false'] + total['id_missed'], 1),
+        'mota': 1 - wrong / max(total['people'], 1),
+    }
 
 
 def label_figures(
-    given_scenes: Sequence[Scene],
-    given: Sequence[list[IntArray]],
-    recognizer: StreamingRecognizer,
+    given_scenes: Sequence[Scene], given: Sequence[list[IntArray]], recognizer: StreamingRecognizer
 ) -> Row:
     """How often the published label of a person is right, under the ids given.
 
@@ -174,7 +187,8 @@ def label_figures(
         label is that of the action; a person without id has none. `action_accuracy`: share of the
         actions whose label is right in the last image in which the person was found.
     """
-    right, last = [], []
+    right: list[bool] = []
+    last: list[bool] = []
     for scene, ids_of_images in zip(given_scenes, given, strict=True):
         recognizer.reset()
         actions: dict[tuple[int, int], bool] = {}
@@ -201,16 +215,16 @@ def _all(sets: dict[int, list[Scene]]) -> list[Scene]:
 
 def _identity(sets: dict[int, list[Scene]], given: list[list[IntArray]]) -> Row:
     """Figures over all scenes, and the IDF1 of seeds, kinds and rates."""
-    parts: dict[tuple[str, Any], list[int]] = defaultdict(list)
-    everything = [(seed, scene) for seed, part in sets.items() for scene in part]
-    for i, (seed, scene) in enumerate(everything):
+    parts: dict[tuple[str, str], list[dict[str, int]]] = defaultdict(list)
+    counts = identity_counts(_all(sets), given)
+    seeds = [seed for seed, part in sets.items() for _ in part]
+    for seed, scene, row in zip(seeds, _all(sets), counts, strict=True):
         for key in (('seed', seed), ('kind', scene.kind), ('rate', scene.rate)):
-            parts[key].append(i)
-    figures = identity_figures([scene for _, scene in everything], given)
+            parts[key[0], str(key[1])].append(row)
+    figures = _sum(counts)
     idf1: dict[str, dict[str, float]] = {'seed': {}, 'kind': {}, 'rate': {}}
     for (what, name), chosen in parts.items():
-        part = identity_figures([everything[i][1] for i in chosen], [given[i] for i in chosen])
-        idf1[what][str(name)] = part['idf1']
-    seeds = list(idf1['seed'].values())
-    figures['idf1_std'] = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else None
+        idf1[what][name] = _sum(chosen)['idf1']
+    of_seeds = list(idf1['seed'].values())
+    figures['idf1_std'] = float(np.std(of_seeds, ddof=1)) if len(of_seeds) > 1 else None
     return figures | {f'idf1_by_{what}': values for what, values in idf1.items()}

@@ -26,7 +26,15 @@ from action_recognition.datasets.streams import (
     string_together,
 )
 from action_recognition.datasets.union32 import LABELS, load_union32
-from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray, IntArray, Joint, Poses, torso_size
+from action_recognition.skeleton import (
+    FLIP,
+    NUM_JOINTS,
+    FloatArray,
+    IntArray,
+    Joint,
+    Poses,
+    torso_size,
+)
 
 #: Seconds of a scene, and the rate at which people move before images are taken.
 SECONDS = 12.0
@@ -111,7 +119,9 @@ def recorded_streams(
     Raises:
         UserError: a set is missing or damaged.
     """
-    clips = [clip for clip in load_union32(root, part) if clip.score.astype(bool).mean() > LEAST_SEEN]
+    clips = [
+        clip for clip in load_union32(root, part) if clip.score.astype(bool).mean() > LEAST_SEEN
+    ]
     real = precog_streams(Path(root) / 'precog2016', part, rng)
     real = [stream for stream in real if (stream.score > 0).all(1).mean() > 0.9]
     streams = []
@@ -160,9 +170,7 @@ def compose(
     jitter = rng.uniform(*noise.jitter)
     for t, moment in enumerate(moments):
         rows = [p for p in range(len(streams)) if visible[p, t] and not missed[p, t]]
-        poses = [
-            _seen(xy[:, t], inside[p, t], covered[p, t], p, jitter, noise, rng) for p in rows
-        ]
+        poses = [_seen(xy[:, t], inside[p, t], covered[p, t], p, jitter, noise, rng) for p in rows]
         if rng.random() < noise.ghost:
             poses.append(_ghost(xy[:, t], rng))
             rows.append(-1)
@@ -251,7 +259,10 @@ def _paths(kind: str, people: int, rng: np.random.Generator) -> list[FloatArray]
     chosen = [makers[kind][i % len(makers[kind])] for i in range(people)]
     if kind in ('crossing', 'exits') and people > 2:
         chosen[0] = _stand
-    x = [make(time, depth, i, rng) for i, (make, depth) in enumerate(zip(chosen, depths, strict=True))]
+    x = [
+        make(time, depth, i, rng)
+        for i, (make, depth) in enumerate(zip(chosen, depths, strict=True))
+    ]
     sway = [0.1 * np.sin(time * rng.uniform(0.3, 1) + rng.uniform(0, 6)) for _ in range(people)]
     return [np.stack([a, d + s], -1) for a, d, s in zip(x, depths, sway, strict=True)]
 
@@ -338,9 +349,7 @@ def _covered(xy: FloatArray, depth: FloatArray) -> IntArray:
     return out
 
 
-def _gaps(
-    people: int, frames: int, rate: int, noise: Noise, rng: np.random.Generator
-) -> Bools:
+def _gaps(people: int, frames: int, rate: int, noise: Noise, rng: np.random.Generator) -> Bools:
     """(people, T) whom the detector misses for no reason."""
     missed = rng.random((people, frames)) < noise.person_miss
     for start in np.argwhere(rng.random((people, frames)) < noise.gaps_per_minute / 60 / rate):
@@ -354,8 +363,7 @@ def _seen(
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Joints (14, 2) and scores (14,) of one person in one image."""
     xy = everybody[p].copy()
-    size = torso_size(xy)
-    size = float(size) if np.isfinite(size) else 40.0
+    size = _size(xy)
     lost = ~inside | (rng.random(NUM_JOINTS) < noise.joint_miss)
     behind = covered >= 0
     fate = rng.random(NUM_JOINTS)
@@ -372,6 +380,11 @@ def _seen(
     return xy, np.where(np.isfinite(xy).all(-1), score, 0)
 
 
+def _size(xy: FloatArray) -> float:
+    size = float(torso_size(xy))
+    return size if np.isfinite(size) else 40.0
+
+
 def _ghost(everybody: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """A body that is not there: the shape of somebody elsewhere, or twice the same person."""
     xy = everybody[rng.integers(len(everybody))].copy()
@@ -379,8 +392,7 @@ def _ghost(everybody: FloatArray, rng: np.random.Generator) -> tuple[FloatArray,
     if rng.random() < 0.6:
         place = rng.uniform((0.1, 0.3), (0.9, 0.7)) * IMAGE_SIZE
         xy = place + rng.uniform(0.5, 1.1) * (xy - middle)
-    size = torso_size(xy)
-    xy = xy + rng.normal(0, 0.2 * (float(size) if np.isfinite(size) else 40.0), xy.shape)
+    xy = xy + rng.normal(0, 0.2 * _size(xy), xy.shape)
     score = np.clip(rng.normal(rng.uniform(0.25, 0.65), 0.1, NUM_JOINTS), 0.05, 1)
     score[rng.random(NUM_JOINTS) < 0.35] = 0
     return xy.astype(np.float32), np.where(np.isfinite(xy).all(-1), score, 0)

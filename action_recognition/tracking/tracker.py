@@ -3,7 +3,20 @@
 Two-stage association as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then
 doubtful ones, which may prolong a track but never begin one. Likeness is the OKS of joints
 instead of the overlap of boxes; motion is constant velocity in stamp time, so the frame rate
-may vary. People who cross or hug may swap ids: nothing here looks at their appearance.
+may vary. All pairs of a stage are assigned at once, by the Hungarian method. What is assigned is
+the density of a find and not its likeness alone: the longer somebody is out of sight the wider the
+search for them, and the less it says that somebody is in it. So a person who is lost does not take
+over the pose of a person who is in sight.
+
+Rules of identity:
+
+- Who was out of sight for at most `max_lost` seconds resumes the id where motion predicts them,
+  behind somebody, at the border or anywhere else. After that they are a new person; ids are never
+  reused.
+- Where two people are lost and it might be either who came back (or two came back who might as
+  well be each other), nobody is resumed: they get new ids rather than those of someone else.
+- Nothing here looks at appearance. Two people of like pose who meet in the same place and part
+  again while one hides the other may still be taken for each other.
 """
 
 from __future__ import annotations
@@ -14,17 +27,32 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from action_recognition.skeleton import FloatArray, IntArray, Poses
+from action_recognition.skeleton import FLIP, FloatArray, IntArray, Poses
 from action_recognition.tracking.similarity import oks
 
 #: Fewer shared joints than this say too little about who somebody is.
 MIN_COMMON = 3
-#: Seconds over which the velocity of a track is averaged.
+#: Seconds over which the velocity of a track is averaged, and after which somebody out of sight is
+#: taken to have stopped.
 VELOCITY_TIME = 0.2
+COAST_TIME = 0.6
 #: How fast a person may depart from the predicted motion, in body scales a second, and the
 #: departure at which the search stops growing (neighbours stand about one body scale apart).
-AGILITY = 4.0
+AGILITY = 0.7
 MAX_SPREAD = 0.6
+#: The same for a sudden move, which is possible, but less likely than the motion predicted.
+BURST_AGILITY = 4.0
+MAX_BURST = 0.3
+BURST_SHARE = 0.1
+#: The wider the search, the less a find says: the standard deviation of a joint in a search of no
+#: spread, in body scales (about twice the mean of `SIGMAS`).
+LEAST_WIDTH = 0.17
+#: What a pose whose left and right are swapped counts of one in which they are not.
+MIRRORED = 0.8
+#: Seconds without sight after which somebody may be taken for another who is lost, and how many
+#: times likelier than another answer the answer must be then.
+LOST = 0.25
+AMBIGUITY = 1.1
 
 
 @dataclass(frozen=True)
@@ -46,9 +74,9 @@ class TrackerConfig:
     high_score: float = 0.3
     low_score: float = 0.1
     match_similarity: float = 0.15
-    duplicate_similarity: float = 0.9
+    duplicate_similarity: float = 0.6
     confirmations: int = 3
-    max_lost: float = 1.0
+    max_lost: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_score <= self.high_score <= 1:
@@ -171,18 +199,15 @@ class Tracker:
         """Move tracks onto the rows of poses that fit them best; returns what is left of both."""
         if not tracks or not rows:
             return tracks, rows
-        seconds = np.array([(poses.stamp - track.stamp) * 1e-9 for track in tracks])
-        predicted = np.stack([t.predict(s) for t, s in zip(tracks, seconds, strict=True)])
-        alike = oks(
-            predicted,
-            np.stack([track.known(self.config.max_lost) for track in tracks]),
-            poses.xy[rows],
-            poses.score[rows],
-            spread=np.minimum(AGILITY * seconds, MAX_SPREAD),
-            min_common=MIN_COMMON,
-        )
-        alike[alike < self.config.match_similarity] = 0
-        pairs = [(t, r) for t, r in zip(*linear_sum_assignment(-alike), strict=True) if alike[t, r]]
+        alike, evidence = self._likeness(tracks, poses[np.array(rows)])
+        evidence[alike < self.config.match_similarity] = 0
+        pairs = [
+            (int(t), int(r))
+            for t, r in zip(*linear_sum_assignment(-evidence), strict=True)
+            if evidence[t, r]
+        ]
+        lost = [(poses.stamp - track.stamp) * 1e-9 > LOST for track in tracks]
+        pairs = _clear(pairs, evidence, lost)
         for t, r in pairs:
             tracks[t].move(poses.xy[rows[r]], poses.score[rows[r]], poses.stamp)
             matched[rows[r]] = tracks[t]
@@ -191,6 +216,51 @@ class Tracker:
             [track for t, track in enumerate(tracks) if t not in taken_tracks],
             [row for r, row in enumerate(rows) if r not in taken_rows],
         )
+
+    def _likeness(self, tracks: list[_Track], poses: Poses) -> tuple[FloatArray, FloatArray]:
+        """(tracks, people) the OKS of each person with each track, and how much it says."""
+        seconds = np.array([(poses.stamp - track.stamp) * 1e-9 for track in tracks])
+        predicted = np.stack([t.predict(s) for t, s in zip(tracks, seconds, strict=True)])
+        known = np.stack([track.known(self.config.max_lost) for track in tracks])
+        steady = np.minimum(AGILITY * seconds, MAX_SPREAD)
+        burst = np.maximum(np.minimum(BURST_AGILITY * seconds, MAX_BURST), steady)
+        flipped = poses.xy[:, FLIP], poses.score[:, FLIP]
+
+        def fit(xy: FloatArray, score: FloatArray, spread: npt.NDArray) -> FloatArray:
+            return oks(predicted, known, xy, score, spread=spread, min_common=MIN_COMMON)
+
+        near = np.maximum(fit(poses.xy, poses.score, steady), MIRRORED * fit(*flipped, steady))
+        far = np.maximum(fit(poses.xy, poses.score, burst), near)
+        evidence = near / _width(steady)[:, None] + BURST_SHARE * far / _width(burst)[:, None]
+        return far, evidence
+
+
+def _width(spread: npt.NDArray[np.floating]) -> FloatArray:
+    """How wide a search is, in widths of one in which only the error of joints counts."""
+    return np.sqrt(1 + (spread / LEAST_WIDTH) ** 2).astype(np.float32)
+
+
+def _clear(
+    pairs: list[tuple[int, int]], evidence: FloatArray, lost: list[bool]
+) -> list[tuple[int, int]]:
+    """The pairs that bring no lost track back in doubt about whose it is.
+
+    A person who came back is one of two lost people, or two came back and might as well be each
+    other: if the other answer is nearly as likely, there is none.
+    """
+    row_of = dict(pairs)
+    doubtful = set()
+    for t, r in pairs:
+        for other, is_lost in enumerate(lost):
+            if other == t or not (is_lost and lost[t]):
+                continue
+            mine, swapped = evidence[t, r], evidence[other, r]
+            if other in row_of:
+                mine = mine * evidence[other, row_of[other]]
+                swapped = swapped * evidence[t, row_of[other]]
+            if mine < AMBIGUITY * swapped:
+                doubtful.add(t)
+    return [(t, r) for t, r in pairs if t not in doubtful]
 
 
 @dataclass(eq=False)
@@ -219,7 +289,8 @@ class _Track:
 
     def predict(self, seconds: float) -> FloatArray:
         """(14, 2) joints this long after the person was last seen."""
-        return self.xy + self.velocity * np.float32(seconds)
+        coasting = COAST_TIME * (1 - np.exp(-seconds / COAST_TIME))
+        return self.xy + self.velocity * np.float32(coasting)
 
     def move(self, xy: FloatArray, score: FloatArray, stamp: int) -> None:
         """Take over the joints seen now. The body moves by the median over joints."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
-from action_recognition.skeleton import JHMDB15, NUM_JOINTS, PENN13, Poses, adapt
-from action_recognition.tracking import Tracker, TrackerConfig
+from action_recognition.skeleton import FLIP, JHMDB15, NUM_JOINTS, PENN13, Poses, adapt
+from action_recognition.tracking import Tracker, TrackerConfig, oks
+from action_recognition.tracking.tracker import MIRRORED
 
 #: A standing person 100 px tall, neck at (0, 0).
 STANDING = np.array(
@@ -128,6 +130,70 @@ def test_occluded_walker_keeps_his_id() -> None:
         hidden = 30 <= i < 45
         out = tracker.update(frame(i / 30, *([] if hidden else [(50 + 100 * i / 30, 100)])))
         assert ids(out) == ([] if hidden else [1])
+
+
+def test_association_is_the_best_of_all_assignments() -> None:
+    """Against trying every assignment of five people who stand close and move a little."""
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        tracker = Tracker(TrackerConfig(duplicate_similarity=1))
+        places = rng.uniform((100, 100), (220, 130), (5, 2))
+        first, then = frame(0, *places), frame(0, *(places + rng.normal(0, 6, (5, 2))))
+        tracker.update(first)
+        order = rng.permutation(5)
+        got = tracker.assign(then[order])
+        alike = oks(first.xy, first.score, then.xy, then.score)
+        flip = list(FLIP)
+        mirrored = oks(first.xy, first.score, then.xy[:, flip], then.score[:, flip])
+        alike = np.maximum(
+            alike, MIRRORED * mirrored
+        )  # no time has passed: the search has no spread
+        best = max(permutations(range(5)), key=lambda rows: alike[range(5), rows].sum())
+        assert got.tolist() == [best.index(i) + 1 for i in order]
+
+
+def test_two_people_cross_and_one_is_hidden_by_the_other() -> None:
+    """They walk through each other; the one behind is missed for half a second on the way."""
+    for rate in (10, 30):
+        tracker = Tracker()
+        for i in range(4 * rate + 1):
+            t = i / rate
+            left, right = 60 + 100 * t, 460 - 100 * t
+            hidden = abs(right - left) < 50
+            out = tracker.update(frame(t, *((left, 100),) + ((right, 104),) * (not hidden)))
+            assert ids(out) == ([1] if hidden else [1, 2])
+            assert out.xy[0, 1, 0] == pytest.approx(left)
+
+
+def test_who_came_back_is_nobody_known_when_it_might_be_either() -> None:
+    """Two lost people and one who stands between them: a new id, not a guess."""
+    tracker = Tracker(TrackerConfig(confirmations=1))
+    tracker.update(frame(0, (100, 100), (160, 100)))
+    tracker.update(frame(0.5))
+    assert ids(tracker.update(frame(1, (130, 100)))) == [3]
+
+
+def test_who_came_back_where_only_one_was_lost_is_that_person() -> None:
+    tracker = Tracker(TrackerConfig(confirmations=1))
+    tracker.update(frame(0, (100, 100), (160, 100)))
+    tracker.update(frame(0.5))
+    assert ids(tracker.update(frame(1, (104, 100)))) == [1]
+    assert ids(tracker.update(frame(1.1, (104, 100), (158, 100)))) == [1, 2]
+
+
+def test_left_and_right_swapped_is_still_the_same_person() -> None:
+    tracker = Tracker()
+    for i in range(20):
+        poses = frame(i / 30, (100, 100), (160, 100))
+        if i % 5 == 4:
+            poses = Poses(poses.xy[:, list(FLIP)], poses.score, stamp=poses.stamp)
+        assert ids(tracker.update(poses)) == [1, 2]
+
+
+def test_ids_in_the_order_of_the_people() -> None:
+    tracker = Tracker()
+    tracker.update(frame(0, (100, 100), (300, 100)))
+    assert tracker.assign(frame(0.03, (500, 100), (300, 100), (100, 100))).tolist() == [-1, 2, 1]
 
 
 def test_motion_follows_stamps_not_images() -> None:
