@@ -134,7 +134,7 @@ setup(
         'onnx': ['onnxruntime>=1.15'],
         'opencv': ['opencv-python-headless>=4.5'],
         'openvino': ['openvino>=2024.0'],
-        'peers': ['scikit-learn>=1.2'],
+        'peers': ['motmetrics>=1.4', 'scikit-learn>=1.2'],
         'ray': ['ray>=2.9'],
         'rtmlib': ['onnxruntime>=1.15', 'rtmlib>=0.0.16'],
         'train': ['lightning-fabric>=2.2'],
