@@ -52,7 +52,7 @@ def _ddnet(classes: int, seconds: float) -> WindowNetwork:
 #: Networks over the last seconds, how many seconds, and for how many epochs each is trained.
 #: The windows are the best of those tried on the people held out (docs/benchmarks.md).
 NETWORKS: dict[str, tuple[Callable[[int, float], WindowNetwork], float, int]] = {
-    'lstm+aug': (_lstm, 0.5, 100),
+    'lstm+aug': (_lstm, 0.5, 200),
     'ddnet+aug': (_ddnet, 1.0, 100),
 }
 OURS = 'online'
