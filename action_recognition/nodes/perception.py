@@ -197,6 +197,8 @@ class PerceptionNode(StageNode):
         self.receivers: list[Callable[[Header, Poses], None]] = []
         #: Whether images come from the topic; the pipeline hands them over in memory instead.
         self.subscribes = True
+        #: Whether labels come from the topic; as `subscribes`.
+        self.listens = True
         self.health.expects_input = True
         self._estimator_factory = estimator_factory
         self._estimator: PoseEstimator | None = None
@@ -223,7 +225,8 @@ class PerceptionNode(StageNode):
         self._captions = {}
         self._describe(estimator)
         self._worker = self.worker('perception', 'image', self._process)
-        self.subscribe(ActionLabelArray, 'actions', self._on_actions, result_qos())
+        if self.listens:
+            self.subscribe(ActionLabelArray, 'actions', self.caption, result_qos())
         if self.subscribes:
             self.subscribe_images('image', self.value('image_transport'), self._worker)
         self.get_logger().info(
@@ -305,7 +308,8 @@ class PerceptionNode(StageNode):
                 picture = draw_people(image, poses, self._captions)
                 self._annotated.publish(bgr_to_image(picture, header))
 
-    def _on_actions(self, message: ActionLabelArray) -> None:
+    def caption(self, message: ActionLabelArray) -> None:
+        """Write these labels over the people of the images to come."""
         self._captions = captions(message)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from action_recognition.nodes.camera import CameraNode
 from action_recognition.nodes.common import StageNode, run
@@ -28,6 +27,8 @@ def connect(
     """
     perception.receivers.append(recognizer.accept)
     recognizer.subscribes = False
+    recognizer.receivers.append(perception.caption)
+    perception.listens = False
     if camera is None:
         return
     camera.receivers.append(perception.accept)
@@ -35,7 +36,9 @@ def connect(
     perception.receivers.append(
         lambda header, _: camera.acknowledge('skeletons', stamp_to_ns(header.stamp))
     )
-    recognizer.receivers.append(partial(camera.acknowledge, 'actions'))
+    recognizer.receivers.append(
+        lambda actions: camera.acknowledge('actions', stamp_to_ns(actions.header.stamp))
+    )
 
 
 def build() -> list[StageNode]:

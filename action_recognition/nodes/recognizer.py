@@ -115,8 +115,8 @@ class RecognizerNode(StageNode):
         **node_options: Any,
     ) -> None:
         super().__init__(**node_options)
-        #: Receivers of the stamp (ns) of every result in this process.
-        self.receivers: list[Callable[[int], None]] = []
+        #: Receivers of every result in this process.
+        self.receivers: list[Callable[[ActionLabelArray], None]] = []
         #: Whether skeletons come from the topic; the pipeline hands them over in memory instead.
         self.subscribes = True
         self.health.expects_input = True
@@ -196,7 +196,7 @@ class RecognizerNode(StageNode):
                 if self._markers.get_subscription_count():
                     self._markers.publish(label_markers(poses, captions(self._last), header))
         for receive in self.receivers:
-            receive(poses.stamp)
+            receive(self._last)
 
     def _publish(self) -> None:
         with self.health.timed('publish'):

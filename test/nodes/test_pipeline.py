@@ -104,6 +104,15 @@ def test_a_live_source_is_accounted_for(graph, play, make_source):
     assert recogniser.health.counted('processed') == perception.health.counted('processed')
 
 
+@pytest.mark.parametrize('composed', [False, True])
+def test_labels_for_the_annotated_images_come_in_memory_or_by_the_topic(graph, play, composed):
+    (_, perception, _), _, _ = play(f'/labels_{composed}'.lower(), composed, lockstep='actions')
+    graph.until(lambda: perception._captions)
+    assert {caption.label for caption in perception._captions.values()} == {'wave'}
+    topics = [s.topic_name.rpartition('/')[2] for s in perception.subscriptions]
+    assert ('actions' in topics) is not composed
+
+
 def test_composed_publishes_images_for_those_who_look(graph, play):
     (camera, *_), _, _ = play('/watched', True, lockstep='actions')
     images = graph.collect(Image, '/watched/image', image_qos())
