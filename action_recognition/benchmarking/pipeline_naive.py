@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict, deque
 from functools import partial
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -23,7 +24,7 @@ from action_recognition.benchmarking.windows import windows
 from action_recognition.msg import ActionLabel, ActionLabelArray
 from action_recognition.nodes.convert import stamp_to_ns
 from action_recognition.nodes.images import to_bgr
-from action_recognition.pose.estimator import EstimatorConfig, create_estimator
+from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
 from action_recognition.skeleton import FloatArray
 from action_recognition.tracking.tracker import Tracker
 
@@ -36,15 +37,12 @@ class NaiveNode(Node):
     """Subscribes `image`, publishes `actions`.
 
     Args:
-        backend: what finds people, as the perception node's parameter.
+        estimator: finds people.
     """
 
-    def __init__(self, backend: str) -> None:
-        super().__init__('naive')
-        self._estimator = create_estimator(config=EstimatorConfig(backend=backend))
-        # The kindest to it: small products shared out to threads wait for each other, on a busy
-        # computer for seconds.
-        torch.set_num_threads(1)
+    def __init__(self, estimator: PoseEstimator, **node_options: Any) -> None:
+        super().__init__('naive', **node_options)
+        self._estimator = estimator
         self._tracker = Tracker()
         # Untrained: what it says does not matter here.
         self._network = WindowLstm(CLASSES).eval()
@@ -80,7 +78,11 @@ def main() -> int:
     """Run the node, whose backend is the only argument, until it is interrupted."""
     rclpy.init(args=[])
     try:
-        rclpy.spin(NaiveNode(sys.argv[1]))
+        estimator = create_estimator(config=EstimatorConfig(backend=sys.argv[1]))
+        # The kindest to it: small products shared out to threads wait for each other, on a busy
+        # computer for seconds.
+        torch.set_num_threads(1)
+        rclpy.spin(NaiveNode(estimator))
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

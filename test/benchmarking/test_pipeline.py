@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,11 +12,18 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
+import rclpy
+from std_msgs.msg import Header
+
 from action_recognition.benchmarking import pipeline, pipeline_scenes
 from action_recognition.benchmarking.pipeline import GRAPHS, Arrivals, account, summary, used
+from action_recognition.benchmarking.pipeline_naive import NaiveNode
 from action_recognition.benchmarking.pipeline_scenes import FRAMES, PERSON, Cast, places
 from action_recognition.cli import main
 from action_recognition.errors import UserError
+from action_recognition.nodes.convert import ns_to_stamp
+from action_recognition.nodes.images import bgr_to_image
+from action_recognition.skeleton import Poses
 
 
 def plain_percentile(values, percent):
@@ -174,3 +182,37 @@ def test_sizes_that_are_none_exit_with_code_2(sizes):
     with pytest.raises(SystemExit) as caught:
         main(['benchmark', 'pipeline', '--sizes', sizes])
     assert caught.value.code == 2
+
+
+class Pair:
+    """Finds the same two people in every image."""
+
+    name = device = runtime = 'fake'
+
+    def estimate(self, image, stamp=0):
+        xy = np.stack(
+            [np.arange(28.0).reshape(14, 2) * 3 + 50, np.arange(28.0).reshape(14, 2) + 300]
+        )
+        return Poses(xy, np.full((2, 14), 0.9), stamp=stamp, image_size=image.shape[1::-1])
+
+    def close(self):
+        pass
+
+
+def test_naive_chain_asks_its_network_about_the_last_60_frames_of_everybody(domain_id, monkeypatch):
+    context = rclpy.Context()
+    context.init(domain_id=domain_id)
+    node = NaiveNode(Pair(), context=context)
+    answers, asked = [], []
+    monkeypatch.setattr(node, '_publisher', SimpleNamespace(publish=answers.append))
+    classify = node._classify
+    monkeypatch.setattr(node, '_classify', lambda xy: asked.append(len(xy)) or classify(xy))
+    headers = [Header(stamp=ns_to_stamp(10**18 + i * 66_000_000)) for i in range(64)]
+    for header in headers:
+        node._on_image(bgr_to_image(np.zeros((480, 640, 3), np.uint8), header))
+    assert [answer.header for answer in answers] == headers
+    assert [len(answer.actions) for answer in answers[-10:]] == [2] * 10
+    assert asked == sorted(asked) and asked[-1] == 60
+    assert all(1 / 32 <= action.confidence <= 1 for action in answers[-1].actions)
+    node.destroy_node()
+    context.try_shutdown()
