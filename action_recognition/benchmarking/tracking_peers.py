@@ -129,13 +129,13 @@ class Norfair:
     ) -> None:
         """joint_distance: in image heights; scaled: counts are of 30 Hz, fewer at lower rates."""
         import norfair
-        from norfair.distances import ScalarDistance, create_keypoints_voting_distance
+        from norfair.distances import create_keypoints_voting_distance
 
         share = rate / FRAME_RATE if scaled else 1.0
         hits = max(round(hit_counter_max * share), 2)
         function: Any = create_keypoints_voting_distance(joint_distance * height, SEEN)
         if distance == 'oks':
-            function = ScalarDistance(_norfair_oks)
+            function = _norfair_oks
         self.norfair = norfair
         self.tracker = norfair.Tracker(
             function,
@@ -219,6 +219,30 @@ _NORFAIR = {
     'pointwise_hit_counter_max': 10,
     'scaled': False,
 }
+#: What the search on tuning scenes chose.
+_NORFAIR_TUNED = {
+    **_NORFAIR,
+    'distance': 'oks',
+    'distance_threshold': 0.9,
+    'hit_counter_max': 60,
+    'initialization_delay': 2,
+    'scaled': True,
+}
+_BYTETRACK_TUNED = {
+    'kind': 'ByteTrackTracker',
+    'lost_track_buffer': 60,
+    'track_activation_threshold': 0.5,
+    'high_conf_det_threshold': 0.5,
+    'minimum_iou_threshold': 0.05,
+    'minimum_consecutive_frames': 3,
+}
+_OCSORT_TUNED = {
+    'kind': 'OCSORTTracker',
+    'lost_track_buffer': 60,
+    'minimum_iou_threshold': 0.1,
+    'minimum_consecutive_frames': 3,
+    'high_conf_det_threshold': 0.3,
+}
 _BYTETRACK = {
     'lost_track_buffer': _among(15, 30, 45, 60, 90),
     'track_activation_threshold': _between(0.1, 0.7),
@@ -239,7 +263,7 @@ PEERS: tuple[Peer, ...] = (
     }),
     Peer('nearest centroid', '', NearestCentroid, {'reach': 0.1, 'lost': 1.0}, {}),
     Peer('norfair', 'norfair', Norfair, _NORFAIR, {}),
-    Peer('norfair, tuned', 'norfair', Norfair, {**_NORFAIR}, {
+    Peer('norfair, tuned', 'norfair', Norfair, _NORFAIR_TUNED, {
         'distance': _among('voting', 'oks'),
         'distance_threshold': _between(0.1, 0.95),
         'joint_distance': _between(0.02, 0.15),
@@ -249,9 +273,9 @@ PEERS: tuple[Peer, ...] = (
         'scaled': _among(True, False),
     }),
     Peer('ByteTrack', 'trackers', Boxes, {'kind': 'ByteTrackTracker'}, {}),
-    Peer('ByteTrack, tuned', 'trackers', Boxes, {'kind': 'ByteTrackTracker'}, _BYTETRACK),
+    Peer('ByteTrack, tuned', 'trackers', Boxes, _BYTETRACK_TUNED, _BYTETRACK),
     Peer('OC-SORT', 'trackers', Boxes, {'kind': 'OCSORTTracker'}, {}),
-    Peer('OC-SORT, tuned', 'trackers', Boxes, {'kind': 'OCSORTTracker'}, {
+    Peer('OC-SORT, tuned', 'trackers', Boxes, _OCSORT_TUNED, {
         'lost_track_buffer': _among(15, 30, 45, 60, 90),
         'minimum_iou_threshold': _between(0.05, 0.5),
         'minimum_consecutive_frames': _among(1, 2, 3, 4),
