@@ -1,0 +1,71 @@
+"""The graph and the stand-ins of the tests of the nodes, and people who are good input."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+NODES = Path(__file__).resolve().parents[1] / 'nodes' / 'conftest.py'
+_spec = importlib.util.spec_from_file_location('nodes_conftest', NODES)
+_nodes = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = _nodes
+_spec.loader.exec_module(_nodes)
+graph, estimator, make_source = _nodes.graph, _nodes.estimator, _nodes.make_source
+
+MS = 1_000_000
+START = 10**18
+
+
+class People:
+    """Two people who move, as messages by the number of the frame, 40 ms apart."""
+
+    def __init__(self):
+        self._body = np.random.default_rng(1).uniform(100, 300, (2, 14, 2))
+
+    def skeletons(self, i, ids=(1, 2), stamp=None):
+        from std_msgs.msg import Header
+
+        from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
+        from action_recognition.skeleton import Poses
+
+        xy = self._body + np.array([3 * np.sin(0.3 * i), 2 * i % 50])
+        poses = Poses(xy, np.full((2, 14), 0.9), ids, image_size=(640, 480))
+        stamp = START + 40 * MS * i if stamp is None else stamp
+        return poses_to_msg(poses, Header(stamp=ns_to_stamp(stamp), frame_id='eye'))
+
+    def image(self, i, size=(48, 64), stamp=None):
+        from std_msgs.msg import Header
+
+        from action_recognition.nodes.convert import ns_to_stamp
+        from action_recognition.nodes.images import bgr_to_image
+
+        stamp = START + 40 * MS * i if stamp is None else stamp
+        picture = np.full((*size, 3), 90 + i % 50, np.uint8)
+        return bgr_to_image(picture, Header(stamp=ns_to_stamp(stamp), frame_id='eye'))
+
+
+@pytest.fixture
+def people():
+    """Good input."""
+    return People()
+
+
+@pytest.fixture
+def handled(graph):
+    """Sends a message to a node and waits until it is accounted for."""
+    kinds = ('processed', 'repeated', 'dropped', 'rejected', 'errors')
+
+    def total(node):
+        return sum(node.health.counted(kind) for kind in kinds)
+
+    def send(node, publisher, *messages):
+        for message in messages:
+            before = total(node)
+            publisher.publish(message)
+            graph.until(lambda n=before: total(node) > n)
+
+    return send
