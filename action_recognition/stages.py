@@ -30,6 +30,9 @@ DEFAULT_RECOGNIZER = 'online_union32'
 LATE = 500_000_000
 MOST_LATE = 30
 
+#: What the dataclasses hold, but nobody should have to set.
+FIXED = ('decoder.samples',)
+
 T = TypeVar('T')
 #: Times the block as one turn of the stage it names.
 Timer = Callable[[str], AbstractContextManager[None]]
@@ -102,7 +105,7 @@ def parameter_names(kind: type[PerceptionConfig] | type[RecognizerConfig]) -> se
         }
     named = {prefix + f.name for prefix, part in groups.items() for f in fields(part)}
     own = {f.name for f in fields(kind)}
-    return (named | own) - {'estimator', 'decoder', 'look', 'tracker', 'labels'}
+    return (named | own) - {'estimator', 'decoder', 'look', 'tracker', 'labels', *FIXED}
 
 
 def _group(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:

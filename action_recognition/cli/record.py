@@ -51,9 +51,7 @@ def parse_keys(text: str) -> dict[str, str]:
     for entry in text.split(','):
         key, _, label = entry.strip().partition('=')
         if len(key) != 1 or not label.strip():
-            raise UserError(
-                f'--labels {entry!r}: write 1=wave,2=clap with one letter or digit each'
-            )
+            raise UserError(f'--labels {entry!r}: write one letter or digit each, as 1=wave,2=clap')
         if key in keys or key in STOP_KEYS:
             raise UserError(f'--labels: the key {key!r} is taken')
         keys[key] = label.strip()

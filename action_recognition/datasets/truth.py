@@ -240,10 +240,14 @@ def faults(
                 length = (span[1] - span[0]) * 1e-9
                 base = span[0] * 1e-9 if s.start >= ABSOLUTE else 0.0
                 found.append(
-                    f'{s.label} from {s.start:.15g} to {s.end:.15g} lies outside the bag, which '
-                    f'goes from {base:.15g} to {base + length:.15g} s'
+                    f'{s.label} from {_seconds(s.start)} to {_seconds(s.end)} lies outside the '
+                    f'bag, which goes from {_seconds(base)} to {_seconds(base + length)} s'
                 )
     return found
+
+
+def _seconds(time: float) -> str:
+    return f'{time:.3f}'.rstrip('0').rstrip('.')
 
 
 def targets(

@@ -35,7 +35,7 @@ from action_recognition.datasets.truth import (
 )
 from action_recognition.errors import UserError
 from action_recognition.evaluation import offline
-from action_recognition.evaluation.offline import Frames, Setup
+from action_recognition.evaluation.offline import Answers, Frames, Setup
 from action_recognition.evaluation.online import (
     NO_ACTION,
     answer_figures,
@@ -114,7 +114,7 @@ class Scored:
     Attributes:
         spec: as it was given.
         frames: what was seen.
-        answers: of each frame.
+        answers: of each frame; None for those that were left out.
         timelines: one of each person of the truth.
         seconds: that it took to compute.
         notes: what the user should know of it.
@@ -122,7 +122,7 @@ class Scored:
 
     spec: str
     frames: Frames
-    answers: list[list[ActionEstimate]]
+    answers: list[Answers | None]
     timelines: list[Timeline]
     seconds: float
     notes: list[str]
@@ -140,7 +140,7 @@ class Scored:
 def timelines(
     bag: str,
     frames: Frames,
-    answers: Sequence[Sequence[ActionEstimate]],
+    answers: Sequence[Sequence[ActionEstimate] | None],
     segments: Sequence[Segment],
     labels: Sequence[str],
     ids: Mapping[int, int] | None = None,
@@ -150,7 +150,7 @@ def timelines(
     Frames are taken in the order of their stamps.
 
     Args:
-        answers: of each frame.
+        answers: of each frame; None for those that were left out.
         segments: of this bag, without faults.
         labels: of the model; a class of no action is added where it has none.
         ids: from track to person of the truth; None: they are the same.
@@ -159,7 +159,12 @@ def timelines(
     classes = tuple(labels) if none is not None else (*labels, BACKGROUND_LABEL)
     if none is None:
         none = len(labels)
-    stamps, order = np.unique([poses.stamp for poses in frames.poses], return_index=True)
+    kept = [
+        (poses.stamp, said)
+        for poses, said in zip(frames.poses, answers, strict=True)
+        if said is not None
+    ]
+    stamps, order = np.unique([stamp for stamp, _ in kept], return_index=True)
     people = list(dict.fromkeys(s.person for s in segments if s.label != UNSCORED_LABEL)) or [ANY]
     found = []
     for person in people:
@@ -167,7 +172,7 @@ def timelines(
         said = np.full(len(stamps), NO_ACTION, np.int64)
         tracked = np.zeros(len(stamps), bool)
         for row, index in enumerate(order):
-            estimate = _answer(answers[index], person, none, ids)
+            estimate = _answer(kept[index][1], person, none, ids)
             if estimate is None:
                 p[row, none] = 1
                 continue
@@ -251,11 +256,16 @@ class Judge:
         begin = time.perf_counter()
         frames = self._look(spec, progress) if images else offline.read(spec, progress)
         _refuse(faults(segments, labels, frames.span))
-        notes = _notes(frames)
+        if max(frames.jumps, default=0) > MOST_BACK:
+            raise UserError(
+                f'its stamps go back by {max(frames.jumps):.1f} s: the clock was set, or two '
+                'recordings are in one topic; split the bag there'
+            )
         if not any(len(poses) for poses in frames.poses):
             raise UserError(f'nobody was seen in its {len(frames.poses)} frames')
         answers = offline.recognise(frames.poses, self.recognizer)
         seconds = time.perf_counter() - begin
+        notes = _notes(frames, answers.count(None))
         ids = None
         if images and offline.holds_skeletons(str(path)):
             ids = offline.renamed(frames, offline.read(str(path)).poses)
@@ -283,7 +293,7 @@ def _refuse(lines: Sequence[str]) -> None:
         raise UserError(f'its truth is wrong: {lines[0]}{more}')
 
 
-def _notes(frames: Frames) -> list[str]:
+def _notes(frames: Frames, late: int) -> list[str]:
     notes = []
     if frames.repeated:
         notes.append(f'{frames.repeated} frames came with the stamp of the one before')
@@ -292,15 +302,10 @@ def _notes(frames: Frames) -> list[str]:
             f'{len(frames.problems)} messages were passed over, the first because '
             f'{frames.problems[0]}'
         )
-    if jumps := frames.jumps:
-        if max(jumps) > MOST_BACK:
-            raise UserError(
-                f'its stamps go back by {max(jumps):.1f} s: the clock was set, or two recordings '
-                'are in one topic; split the bag there'
-            )
+    if late:
         notes.append(
-            f'stamps go back {len(jumps)} times, by up to {max(jumps):.3f} s; everybody is '
-            'forgotten each time, as in the graph'
+            f'{late} frames were overtaken by later ones (by up to {max(frames.jumps):.3f} s) and '
+            'left out, as in the graph'
         )
     return notes
 

@@ -285,8 +285,8 @@ def _confusion(found: Sequence[Timeline]) -> str:
     counts = confusion(target, guess, len(classes))
     truths = np.flatnonzero(counts.sum(1))
     answers = np.flatnonzero(counts.sum(0) + counts.sum(1))
-    names = ([classes[k] for k in shown] for shown in (truths, answers))
-    return confusion_chart(*names, counts[np.ix_(truths, answers)], 'frames')
+    rows, columns = ([classes[k] for k in shown] for shown in (truths, answers))
+    return confusion_chart(rows, columns, counts[np.ix_(truths, answers)], 'frames')
 
 
 def _bins(found: Sequence[Timeline]) -> np.ndarray:
@@ -388,7 +388,7 @@ def _drawn(scored: Scored, stamp: int, image: np.ndarray) -> str:
     row = next(k for k, poses in enumerate(scored.frames.poses) if poses.stamp == stamp)
     captions: Mapping[int, Caption] = {
         e.track_id: Caption(e.label, e.confidence, e.state == 'confirmed')
-        for e in scored.answers[row]
+        for e in scored.answers[row] or ()
         if e.class_id != UNKNOWN and e.state != 'ended'
     }
     picture = draw_people(image, scored.frames.poses[row], captions)

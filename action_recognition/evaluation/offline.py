@@ -29,6 +29,7 @@ from action_recognition.recognition.labels import ActionEstimate
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import Poses
 from action_recognition.stages import (
+    LateInput,
     Perception,
     PerceptionConfig,
     Recognition,
@@ -43,6 +44,8 @@ TRAVEL = ('image_transport', 'autostart', 'trace', 'use_sim_time', 'start_type_d
 SAME_PERSON = 0.3
 
 Progress = Callable[[int], object]
+#: What is said of everybody in a frame.
+Answers = list[ActionEstimate]
 
 
 @dataclass(frozen=True)
@@ -298,13 +301,20 @@ def recognise(
     frames: Sequence[Poses],
     recognizer: StreamingRecognizer,
     progress: Progress = lambda count: None,
-) -> list[list[ActionEstimate]]:
-    """What is said of the people of each frame; the recogniser begins anew."""
+) -> list[Answers | None]:
+    """What is said of the people of each frame; the recogniser begins anew.
+
+    Returns:
+        None for a frame that was overtaken by a later one: the graph says nothing of it.
+    """
     recognizer.reset()
     stage = Recognition(recognizer)
-    answers = []
+    answers: list[Answers | None] = []
     for poses in frames:
-        answers.append(stage.process(poses).estimates)
+        try:
+            answers.append(stage.process(poses).estimates)
+        except LateInput:
+            answers.append(None)
         progress(1)
     return answers
 

@@ -31,6 +31,7 @@ def propose(setup: Setup, specs: Sequence[str]) -> list[Segment]:
         moments = [
             Moment(poses.stamp, tuple(estimates))
             for poses, estimates in zip(frames.poses, answers, strict=True)
+            if estimates is not None
         ]
         name = split_bag(spec)[0].name
         found += [

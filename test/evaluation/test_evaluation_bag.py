@@ -268,11 +268,13 @@ def test_what_the_user_should_know_is_noted(tmp_path, setup):
     write_bag(tmp_path / 'k', {'/skeletons': messages})
     rows = [Segment('k', 0, 1, '4', 'wave')]
     result = bag.run(setup, [str(tmp_path / 'k')], rows, images=False)
+    assert result.skipped == {}
     notes = ' | '.join(result.scored[0].notes)
     assert '1 frames came with the stamp of the one before' in notes
     assert '1 messages were passed over, the first because a skeleton cannot be read' in notes
     assert 'person 4 is never tracked (tracked: 1)' in notes
     assert 'the truth does not name them: people 1' in notes
+    assert '1 frames were overtaken by later ones (by up to 0.033 s)' in notes
     assert (np.diff(result.scored[0].timelines[0].stamps) > 0).all()
 
 

@@ -157,7 +157,7 @@ def test_images_offline_and_replayed(graph, tmp_path, composed):
     tally, said = replay(graph, path)
     assert said == expected
     assert tally.unanswered == 0
-    assert sum(map(len, expected.values())) >= 38
+    assert sum(map(len, expected.values())) >= 30
 
 
 def test_on_time_and_again(graph, tmp_path):
@@ -250,12 +250,12 @@ def recordings(data_root, folder):
         messages, stamp = [], START
         for video in videos:
             with open_source(video) as source:
-                for frame in itertools.islice(source, 20):
-                    small = cv2.resize(frame.image, (320, 240))
+                for frame in itertools.islice(source, 12):
+                    small = cv2.resize(frame.image, (240, 180))
                     messages.append(image_message(small, stamp))
                     stamp += STEP
-            for _ in range(4):
-                messages.append(image_message(np.zeros((240, 320, 3), np.uint8), stamp))
+            for _ in range(3):
+                messages.append(image_message(np.zeros((180, 240, 3), np.uint8), stamp))
                 stamp += STEP
             stamp += 10**9  # the camera was off
         yield write_bag(folder / f'k{index}', {'/image': messages})
