@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.errors import UserError
+from action_recognition.limits import MAX_COORDINATE, MAX_PEOPLE
 from action_recognition.skeleton import NUM_JOINTS, NUM_PARTS, Poses
 
 #: A `Skeleton` on the wire, as XCDR version 1 lays it out between the 8-byte borders of track ids.
@@ -67,16 +68,24 @@ def poses_of(
         track_id: (n,).
 
     Raises:
-        UserError: a coordinate is infinite, a score lies outside [0, 1], or two people share a
-            track id.
+        UserError: there are more than `MAX_PEOPLE`, a coordinate is infinite or beyond
+            `MAX_COORDINATE`, a score lies outside [0, 1], or two people share a track id.
     """
     joints = np.asarray(joints, np.float32).reshape(-1, NUM_JOINTS, 3)
+    if len(joints) > MAX_PEOPLE:
+        raise UserError(f'a message holds {len(joints)} skeletons; at most {MAX_PEOPLE} are read')
     ids = np.asarray(track_id, np.int64)
     tracked = ids[ids >= 0].tolist()
     if len(set(tracked)) < len(tracked):
         raise UserError(f'two skeletons of one image share a track id: {sorted(tracked)}')
     if np.isinf(joints).any():
         raise UserError('a skeleton has an infinite coordinate or score (NaN means not seen)')
+    # From 1e19 on squares overflow, and would poison the state of this person for good.
+    if (np.abs(joints) > MAX_COORDINATE).any():
+        raise UserError(
+            f'a skeleton has a coordinate of {np.nanmax(np.abs(joints)):.3g} pixels; at most '
+            f'{MAX_COORDINATE:g} are read'
+        )
     try:
         return Poses(joints[..., :2], joints[..., 2], ids, stamp, image_size)
     except ValueError as error:
