@@ -20,6 +20,7 @@ from action_recognition.datasets.pixels import BgrImage, compressed_to_bgr, imag
 from action_recognition.datasets.skeleton_messages import parse_skeletons
 from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, split_bag
 from action_recognition.errors import UserError
+from action_recognition.limits import MAX_IMAGE_BYTES
 from action_recognition.skeleton import Poses
 
 PACKAGE = 'action_recognition'
@@ -216,6 +217,8 @@ class _Topic:
             UserError: it is damaged.
         """
         try:
+            if len(data) > MAX_IMAGE_BYTES:
+                raise ValueError(f'a message of {len(data)} bytes; at most {MAX_IMAGE_BYTES}')
             return self.reader.deserialize(data, self.connection.msgtype)
         except Exception as error:
             raise UserError(f'{self.name} is damaged: {_reason(error)}') from error
