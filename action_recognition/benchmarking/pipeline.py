@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from action_recognition.benchmarking.pipeline_scenes import Cast, save
 from action_recognition.cli.children import Children
 from action_recognition.cli.graph import DISCOVERY_TIME, START_TIMEOUT, free_domain
 from action_recognition.datasets.pixels import BgrImage
+from action_recognition.datasets.sources import open_source
 from action_recognition.errors import UserError
 from action_recognition.nodes.session import Session
 from action_recognition.pose.backends.registry import OURS
@@ -117,19 +118,17 @@ def run(
         folder = Path(name)
         scenes = {}
         for size, number in product(sizes, people):
-            images = cast.scene(size, number)
-            path = folder / f'{size[0]}x{size[1]}_{number}.avi'
-            save(images, path, rate)
-            scenes[size, number] = images, path
+            scenes[size, number] = folder / f'{size[0]}x{size[1]}_{number}.avi'
+            save(cast.scene(size, number), scenes[size, number], rate)
         with tqdm(total=len(graphs) * len(scenes), unit='scene', disable=None) as bar:
             for graph in graphs:
                 wiring = GRAPHS[graph]
                 bar.set_description(graph)
                 # In the same minute as the graph: what else runs on the machine changes.
-                floors = floor({key: images for key, (images, _) in scenes.items()})
+                floors = floor(scenes)
                 scene = folder / 'scene.avi'
                 with _running(wiring, folder, scene, naive_backend, trace) as running:
-                    for (size, number), (_, path) in scenes.items():
+                    for (size, number), path in scenes.items():
                         _show(path, scene)
                         figures = measure(*running, rate, seconds)
                         head = {'graph': wiring.name, 'input': wiring.transport}
@@ -141,16 +140,18 @@ def run(
     return rows
 
 
-def floor(scenes: Mapping[Scene, Sequence[BgrImage]]) -> dict[Scene, npt.NDArray[np.float64]]:
+def floor(scenes: Mapping[Scene, Path]) -> dict[Scene, npt.NDArray[np.float64]]:
     """Milliseconds of the models alone for each frame: pose, tracking and recognition in Python."""
     estimator = create_estimator()
     recognizer = StreamingRecognizer.from_weights(DEFAULT_RECOGNIZER, 'cpu')
     times = {}
-    for scene, images in scenes.items():
+    for scene, path in scenes.items():
+        with open_source(str(path)) as source:
+            images = [frame.image for frame in islice(source, FIRST_FRAMES + TIMED_FRAMES)]
         perception, recognition = Perception(estimator), Recognition(recognizer)
         perception.gaze.warm_up()
         took = []
-        for number, image in enumerate(images[: FIRST_FRAMES + TIMED_FRAMES]):
+        for number, image in enumerate(images):
             begin = time.perf_counter()
             sight = perception.process((number + 1) * STEP, partial(_same, image))
             recognition.process(sight.poses)
@@ -172,7 +173,8 @@ def measure(
     """
     arrivals.clear()
     if not session.switch('camera', BEGUN):
-        raise UserError(f'the camera does not start: {children.last_words("camera")}')
+        children.check()
+        raise UserError('the camera cannot play its scene')
     session.spin(SETTLE)
     begin, usage = time.time_ns(), [used(pid) for pid in children.pids()]
     session.spin(seconds)
@@ -231,7 +233,8 @@ def republish(clip: Path, frames: int, rate: float = 30.0) -> dict[str, Any]:
     """Send images of 640x480 from process to process to process, raw, and count them at the end.
 
     Returns:
-        'published' by the first camera, 'relayed' by the second, 'received' here and 'lost'.
+        'published' by the first camera, 'relayed' by the second, 'dropped' there because a newer
+        one had come, 'received' here, and 'lost' on both ways together.
     """
     seen: set[int] = set()
     with tempfile.TemporaryDirectory() as name:
@@ -245,8 +248,8 @@ def republish(clip: Path, frames: int, rate: float = 30.0) -> dict[str, Any]:
         ):
             player = _camera(video)
             children.start('camera', ['run', 'camera', *player, '-r', 'image:=image_in'])
-            relay = ['-p', 'source:=topic', '-r', '__node:=relay']
-            children.start('relay', ['run', 'camera', *relay])
+            second = ['-p', 'source:=topic', '-r', '__node:=relay']
+            children.start('relay', ['run', 'camera', *second])
             _await(session, children, {'camera': 'unconfigured'}, ('relay',))
             session.switch('camera', Transition.TRANSITION_CONFIGURE)
             session.spin(DISCOVERY_TIME)
@@ -262,9 +265,15 @@ def republish(clip: Path, frames: int, rate: float = 30.0) -> dict[str, Any]:
             while (session.reports['camera'], session.reports['relay']) < reports:
                 session.spin(0.2)
             published = session.counts['camera']['published']
-            relayed = session.counts['relay'].get('published', 0)
-    lost = published - len(seen)
-    return {'published': published, 'relayed': relayed, 'received': len(seen), 'lost': lost}
+            relay = session.counts['relay']
+    came, dropped = relay.get('received', 0), relay.get('dropped', 0)
+    return {
+        'published': published,
+        'relayed': relay.get('published', 0),
+        'dropped': dropped,
+        'received': len(seen),
+        'lost': published - came + relay.get('published', 0) - len(seen),
+    }
 
 
 @contextmanager
@@ -293,7 +302,7 @@ def _running(
                 states |= {'perception': 'active', 'recognizer': 'active'}
             _await(session, children, states, ('actions',))
             if not session.switch('camera', Transition.TRANSITION_CONFIGURE):
-                raise UserError('the camera does not start')
+                raise UserError('the camera cannot be configured')
             session.spin(DISCOVERY_TIME)
             yield session, arrivals, children
 
