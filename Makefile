@@ -23,7 +23,7 @@ export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: venv demo test lint clean help prerequisites
+.PHONY: venv demo test lint soak audit clean help prerequisites
 
 venv: $(VENV)/.messages  ## make .venv with everything in it, and nothing else (the default)
 
@@ -38,6 +38,12 @@ lint: venv  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+soak: venv  ## the graph for long under faults at random: ARGS='--minutes 20'
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+audit: venv  ## known vulnerabilities of what .venv holds; needs a network
+	.ci/audit $(ARGS)
 
 clean:  ## remove .venv and everything built
 	rm -rf $(VENV) build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache
