@@ -216,3 +216,13 @@ def test_naive_chain_asks_its_network_about_the_last_60_frames_of_everybody(doma
     assert all(1 / 32 <= action.confidence <= 1 for action in answers[-1].actions)
     node.destroy_node()
     context.try_shutdown()
+
+
+def test_command_counts_republished_images(monkeypatch, capsys):
+    figures = {'published': 9, 'relayed': 8, 'dropped': 1, 'received': 8, 'lost': 0}
+    asked = []
+    monkeypatch.setattr(pipeline, 'republish', lambda *args: asked.append(args) or figures)
+    monkeypatch.setattr('action_recognition.cli.sample.fetch_sample', lambda: 'clip')
+    assert main(['benchmark', 'pipeline', '--republish', '9']) == 0
+    assert asked == [('clip', 9)]
+    assert capsys.readouterr().out.splitlines()[2] == '| 9 | 8 | 1 | 8 | 0 |'
