@@ -166,6 +166,12 @@ class Session:
         return future.result() if future.done() else None
 
     def _on_result(self, topic: str, data: bytes) -> None:
+        try:
+            self._take_in(topic, data)
+        except Exception as error:  # whoever shares the domain may send anything
+            self._note(f'a damaged message on {topic}: {" ".join(str(error).split())[:100]}')
+
+    def _take_in(self, topic: str, data: bytes) -> None:
         message: Any = deserialize_message(data, RESULTS[topic])
         stamp = stamp_to_ns(message.header.stamp)
         if (topic, stamp) in self._seen:
