@@ -36,6 +36,8 @@ START_TIMEOUT = 120.0
 #: Share by which a process may grow after its warm-up (s), and the seconds that must be seen of it.
 GROWTH, WARM_UP, LONG = 0.01, 60.0, 120.0
 STALL = 5.0
+#: More than a broken image of ours holds.
+BROKEN_BYTES = 1000
 PAGE = os.sysconf('SC_PAGE_SIZE')
 
 
@@ -104,17 +106,19 @@ class Soak:
         }
         os.environ.update(self.environment)
         self.seen = self.answered = 0.0
-        self.session = Session(domain, self._on_result, self._on_image)
+        self.session = Session(domain, self._on_result)
         node = self.session._node
         self.images = node.create_publisher(Image, 'image', image_qos())
         self.skeletons = node.create_publisher(SkeletonArray, 'skeletons', result_qos())
+        node.create_subscription(Image, 'image', self._on_image, image_qos(), raw=True)
 
     def _on_result(self, name: str, data: bytes, stamp: int) -> None:
         if name == 'actions':
             self.answered = time.monotonic()
 
-    def _on_image(self, image: object, stamp: int) -> None:
-        self.seen = time.monotonic()
+    def _on_image(self, data: bytes) -> None:
+        if len(data) > BROKEN_BYTES:  # not one that we broke
+            self.seen = time.monotonic()
 
     def start(self, name: str) -> None:
         """Start a process."""
