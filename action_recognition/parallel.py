@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -76,7 +77,7 @@ def _by_processes(
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(jobs, context, _limit_threads, (threads,)) as pool:
         left = iter(enumerate(items))
-        running = {}
+        running: dict[Future[Result], int] = {}
         try:
             while True:
                 for index, item in itertools.islice(left, AHEAD * jobs - len(running)):
@@ -165,3 +166,16 @@ def _reason(error: Any) -> Exception:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that work on many recordings."""
+    parser.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='processes of this machine (default: 1)'
+    )
+    parser.add_argument(
+        '--ray',
+        default='',
+        metavar='ADDRESS',
+        help="spread the recordings over a Ray cluster: auto, an address, or 'local' (extra: ray)",
+    )

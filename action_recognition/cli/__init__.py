@@ -25,6 +25,7 @@ COMMANDS = (
     'record',
     'label',
     'train',
+    'teach',
     'evaluate',
     'benchmark',
     'export',

@@ -10,6 +10,7 @@ from typing import Any
 
 from action_recognition.cli.output import CACHE_HELP, print_table, write_json
 from action_recognition.errors import UserError
+from action_recognition.parallel import add_arguments as add_parallel_arguments
 
 HELP = 'Score a model on a data set or on bags.'
 
@@ -153,6 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     for task in (action, video):
         task.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
+    add_parallel_arguments(video)
 
     for task, data in (
         (pose, 'folder that holds the sets'),
@@ -272,7 +274,8 @@ def _cache(args: argparse.Namespace) -> Any:
     folder = args.cache or default_cache()
     if args.task != 'video':
         return JointCache(folder)
-    return JointCache(folder, args.pose, args.device, _estimator_config(args))
+    config = _estimator_config(args)
+    return JointCache(folder, args.pose, args.device, config, jobs=args.jobs, ray=args.ray)
 
 
 def _estimator_config(args: argparse.Namespace) -> Any:

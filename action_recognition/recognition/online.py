@@ -88,8 +88,10 @@ class OnlineRecognizer(Recognizer):
         layers: int = 1,
         dropout: float = 0.3,
         sharing: float = 0.5,
+        dense: int = 128,
         temperature: float = 1.0,
     ) -> None:
+        """Args: inputs, units (of each LSTM layer) and dense are widths."""
         super().__init__(num_classes, temperature)
         self.units = units
         self.input_norm = BatchRenorm(inputs)
@@ -98,9 +100,9 @@ class OnlineRecognizer(Recognizer):
         self.norms = nn.ModuleList(BatchRenorm(units) for _ in sizes)
         self.dropout = LockedDropout(dropout)
         self.attention = StreamingAttention(units, sharing)
-        self.dense = nn.Linear(2 * units, 128)
-        self.dense_norm = BatchRenorm(128)
-        self.classifier = nn.Linear(128, num_classes)
+        self.dense = nn.Linear(2 * units, dense)
+        self.dense_norm = BatchRenorm(dense)
+        self.classifier = nn.Linear(dense, num_classes)
 
     def initial(self, people: int) -> OnlineState:
         """The state of people before their first frame."""
@@ -117,11 +119,22 @@ class OnlineRecognizer(Recognizer):
         Returns:
             (batch, steps, num_classes) logits, each from the frames up to it.
         """
+        return self.answer(self.embed(x, mask), mask)
+
+    def embed(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the dense layer sees of whole sequences: the newest and the attended features.
+
+        Args:
+            x, mask: as of `forward`.
+
+        Returns:
+            (batch, steps, 2 * units).
+        """
         elapsed = x[..., ELAPSED]
         h = self.input_norm(x, mask)
         for lstm, norm in zip(self.lstms, self.norms, strict=True):
             h = self.dropout(norm(lstm(h)[0], mask))
-        return self._head(h, self.attention(h, elapsed), mask)
+        return torch.cat([h, self.attention(h, elapsed)], -1)
 
     def step(self, features: Tensor, state: OnlineState) -> tuple[Tensor, OnlineState]:
         """One frame of any number of people.
@@ -143,7 +156,7 @@ class OnlineRecognizer(Recognizer):
             cell.append(new_cell)
             h = norm(new_hidden)
         attended, attention = self.attention.step(h, elapsed, state.attention)
-        logits = self._head(h, attended)
+        logits = self.answer(torch.cat([h, attended], -1))
         return logits, OnlineState(torch.stack(hidden, 1), torch.stack(cell, 1), attention)
 
     def lstm_parameters(self, layer: int) -> tuple[Tensor, ...]:
@@ -151,7 +164,7 @@ class OnlineRecognizer(Recognizer):
         names = ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
         return tuple(getattr(self.lstms[layer], name) for name in names)
 
-    def _head(self, h: Tensor, attended: Tensor, mask: Tensor | None = None) -> Tensor:
-        joined = torch.cat([h, attended], -1)
-        dense = self.dense_norm(functional.relu(self.dense(joined)), mask)
+    def answer(self, embedded: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits (..., classes) of what `embed` gives."""
+        dense = self.dense_norm(functional.relu(self.dense(embedded)), mask)
         return self.classifier(self.dropout(dense))

@@ -40,7 +40,7 @@ class Background:
     def __init__(
         self, clips: Sequence[SkeletonClip], recordings: Sequence[precog.Recording]
     ) -> None:
-        """Args: recordings, of training people only.
+        """Args: recordings, of training people only; without any, everybody stands still.
 
         Raises:
             ValueError: nobody in `clips` stands upright, or nobody idles in `recordings`.
@@ -60,14 +60,15 @@ class Background:
             and stop - start >= SHORTEST
             and np.isfinite(recording.xyz[start:stop]).any()
         ]
-        if not self.standing or not self.idle:
+        if not self.standing or (recordings and not self.idle):
             raise ValueError('background needs clips of upright people and idle recordings')
         lengths = np.array([stop - start for _, start, stop in self.idle])
-        self.share = lengths / lengths.sum()
+        self.share = lengths / max(lengths.sum(), 1)
 
     def person(self, frames: int, rng: np.random.Generator) -> SkeletonClip:
         """Somebody who stands still or idles, for up to so many frames at 30 Hz."""
-        return (self._still if rng.random() < STILL else self._idle)(frames, rng)
+        still = not self.idle or rng.random() < STILL
+        return (self._still if still else self._idle)(frames, rng)
 
     def _idle(self, frames: int, rng: np.random.Generator) -> SkeletonClip:
         """A stretch of PRECOG between two strikes, in a view drawn anew."""

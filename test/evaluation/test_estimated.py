@@ -202,3 +202,32 @@ def test_a_disk_that_is_full_is_one_clear_error(video, pose_file, made, tmp_path
 def test_videos_of_a_folder(video, tmp_path):
     (found,) = folder_videos(tmp_path / 'videos')
     assert (found.name, found.label, found.path) == ('wave/one', 'wave', video.path)
+
+
+def test_several_processes_find_the_joints_of_one(pose_file, tmp_path):
+    folder = tmp_path / 'videos' / 'walk'
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        writer = cv2.VideoWriter(
+            str(folder / f'{k}.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 10, (64, 64)
+        )
+        for _ in range(3):
+            writer.write(rng.integers(0, 255, (64, 64, 3), np.uint8))
+        writer.release()
+    (folder / 'broken.mp4').write_bytes(b'nothing')
+    videos = folder_videos(tmp_path / 'videos')
+    config = estimated.EstimatorConfig(64, runtime='torch')
+    lists = []
+    for jobs in (1, 2):
+        unreadable: dict[str, str] = {}
+        cache = JointCache(
+            tmp_path / str(jobs), str(pose_file), 'cpu', config, look=FULL, jobs=jobs
+        )
+        lists.append(cache.clips(videos, unreadable))
+        assert list(unreadable) == ['walk/broken']
+    for one, other in zip(*lists, strict=True):
+        assert one.name == other.name
+        np.testing.assert_array_equal(one.xy, other.xy)
+        np.testing.assert_array_equal(one.score, other.score)
+        np.testing.assert_array_equal(one.stamps, other.stamps)

@@ -81,7 +81,17 @@ def test_ghosts_have_few_joints_of_low_scores_that_hardly_move(background):
 
 
 def test_what_cannot_give_background_is_refused(people, recordings):
+    busy = [replace(recording, labels=np.ones_like(recording.labels)) for recording in recordings]
     with pytest.raises(ValueError, match='upright people and idle'):
-        Background(people, [])
-    with pytest.raises(ValueError, match='upright people and idle'):
-        Background([], recordings)
+        Background(people, busy)
+    for found in ([], recordings):
+        with pytest.raises(ValueError, match='upright people and idle'):
+            Background([], found)
+
+
+def test_without_recordings_everybody_stands_still(people):
+    background, rng = Background(people, []), np.random.default_rng(0)
+    for _ in range(20):
+        clip = background.person(30, rng)
+        steps = np.abs(np.diff(clip.xy - clip.xy.mean(1, keepdims=True), axis=0))
+        assert np.nanmax(steps) < 0.05 * 50  # torso sizes a frame: sway and no stride

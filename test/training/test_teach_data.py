@@ -1,0 +1,188 @@
+"""Recordings of all kinds become labelled clips, and what cannot be read is listed."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from action_recognition.datasets.clips import SkeletonClip
+from action_recognition.errors import UserError
+from action_recognition.evaluation.estimated import JointCache
+from action_recognition.skeleton import Poses
+from action_recognition.training import teach_data
+from action_recognition.training.teach_data import (
+    POSE_COLUMNS,
+    check_labels,
+    read_material,
+    source_of,
+)
+
+
+class Cache(JointCache):
+    """Finds what `found` says by name: a clip, or the reason why a video cannot be read."""
+
+    found: dict = {}
+
+    def clips(self, videos, unreadable=None):
+        out = []
+        for video in videos:
+            answer = self.found.get(video.name, 'no video')
+            if isinstance(answer, str):
+                unreadable[video.name] = answer
+            else:
+                out.append(replace(answer, name=video.name, label=video.label, group=video.group))
+        return out
+
+
+@pytest.fixture
+def clip(people) -> SkeletonClip:
+    return people[0]
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def nobody(clip):
+    return replace(
+        clip, xy=np.full((1, 14, 2), np.nan), score=np.zeros((1, 14)), stamps=np.zeros(1, int)
+    )
+
+
+def test_videos_that_show_nobody_or_cannot_be_read_are_listed(tmp_path, clip, monkeypatch):
+    touch(tmp_path, 'wave/anna_1.mp4', 'wave/anna_2.mp4', 'nod/b.mp4', 'none/c.mp4', 'nod/d.avi')
+    short = replace(clip, xy=clip.xy[:2], score=clip.score[:2], stamps=clip.stamps[:2])
+    found = {'wave/anna_1': clip, 'wave/anna_2': clip, 'none/c': clip, 'nod/b': nobody(clip)}
+    monkeypatch.setattr(Cache, 'found', {**found, 'nod/d': short})
+    material = read_material(tmp_path, Cache(tmp_path))
+    assert [(c.name, c.label, c.group) for c in material.clips] == [
+        ('none/c', 'background', 'none/c'),
+        ('wave/anna_1', 'wave', 'wave/anna'),
+        ('wave/anna_2', 'wave', 'wave/anna'),
+    ]
+    assert material.labels == ('wave',)
+    assert material.skipped == {
+        'nod/b': 'nobody was found',
+        'nod/d': 'somebody was found in 2 images only',
+    }
+
+
+@pytest.mark.parametrize(
+    ('name', 'source'),
+    [
+        ('wave/anna_1', 'wave/anna'),
+        ('wave/anna (12)', 'wave/anna'),
+        ('wave/kitchen-anna-03', 'wave/kitchen-anna'),
+        ('wave/1', 'wave/1'),
+        ('wave/wave_2', 'wave/wave_2'),
+        ('wave/anna', 'wave/anna'),
+    ],
+)
+def test_a_number_at_the_end_is_of_the_same_source(name, source):
+    assert source_of(name) == source
+
+
+def test_a_file_of_groups_says_what_belongs_together(tmp_path, clip, monkeypatch):
+    touch(tmp_path / 'data', 'wave/a.mp4', 'nod/b.mp4')
+    monkeypatch.setattr(Cache, 'found', {'wave/a': clip, 'nod/b': clip})
+    (tmp_path / 'groups.csv').write_text('clip,source\nwave/a,film\nnod/b,film\n')
+    material = read_material(
+        tmp_path / 'data', Cache(tmp_path), groups_file=tmp_path / 'groups.csv'
+    )
+    assert {c.group for c in material.clips} == {'film'}
+    (tmp_path / 'groups.csv').write_text('wave/a,film\n')
+    with pytest.raises(UserError, match='lacks the columns clip,source'):
+        read_material(tmp_path / 'data', Cache(tmp_path), groups_file=tmp_path / 'groups.csv')
+
+
+@pytest.mark.parametrize('label', ['unknown', 'two words', '1st', '', 'a/b', 'wäve'])
+def test_what_cannot_be_a_label_is_refused(label):
+    with pytest.raises(UserError, match='cannot be the name of an action'):
+        check_labels(['wave', label])
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    touch(tmp_path, 'wave/a.mp4', 'wave/a.avi')
+    with pytest.raises(UserError, match='two files are called wave/a'):
+        read_material(tmp_path, Cache(tmp_path))
+
+
+def test_joints_as_arrays_and_as_a_table_are_the_same_clip(tmp_path, clip):
+    score = clip.score.copy()
+    score[3, 4] = 0
+    clip = replace(clip, score=score)
+    folder = tmp_path / 'wave'
+    folder.mkdir()
+    np.savez(
+        folder / 'a.npz', xy=clip.xy, score=clip.score, stamps=clip.stamps, image_size=(320, 240)
+    )
+    with (folder / 'b.csv').open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(POSE_COLUMNS)
+        for stamp, xy, score in zip(clip.stamps, clip.xy, clip.score, strict=True):
+            joints = [[*p, s] if s > 0 else ['', '', ''] for p, s in zip(xy, score, strict=True)]
+            writer.writerow([f'{stamp / 1e9:.9f}', *np.array(joints).ravel()])
+    one, two = read_material(tmp_path, Cache(tmp_path), poses=True).clips
+    np.testing.assert_allclose(one.xy, two.xy, atol=1e-3)
+    np.testing.assert_array_equal(one.score, two.score)
+    np.testing.assert_array_equal(one.stamps, two.stamps)
+    assert np.isnan(one.xy[3, 4]).all()
+
+
+@pytest.mark.parametrize('text', ['time,x\n0,1\n', 'nothing'])
+def test_a_table_without_its_columns_is_listed(tmp_path, text):
+    touch(tmp_path, 'wave/a.csv')
+    (tmp_path / 'wave' / 'a.csv').write_text(text)
+    material = read_material(tmp_path, Cache(tmp_path), poses=True)
+    assert 'lacks the column' in material.skipped['wave/a']
+
+
+@pytest.mark.parametrize('poses', [False, True])
+def test_nothing_in_this_layout_is_one_clear_error(tmp_path, poses):
+    with pytest.raises(UserError, match='holds no <class>/<clip>'):
+        read_material(tmp_path, Cache(tmp_path), poses=poses)
+    with pytest.raises(UserError, match='is not a folder'):
+        read_material(tmp_path / 'absent', Cache(tmp_path), poses=poses)
+
+
+class Bag:
+    """Two people for 4 seconds at 10 Hz, the first message at 100 s."""
+
+    def __init__(self, _spec):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __iter__(self):
+        for k in range(40):
+            xy = np.zeros((2, 14, 2), np.float32) + np.array([k, 100 + k])[:, None, None]
+            score = np.full((2, 14), 1, np.float32) * np.array([[0.5], [0.9]])
+            yield Poses(xy, score, np.array([3, 7]), (1000 + k) * 100_000_000, (320, 240))
+
+
+def test_segments_of_a_bag_are_clips_of_the_person_who_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, 'data/kitchen/metadata.yaml')
+    (tmp_path / 'truth.csv').write_text(
+        'bag,start,end,person,label\n'
+        'kitchen,1,2,3,wave\nkitchen,2,3,any,nod\nkitchen,3,3.5,3,none\n'
+        'kitchen,0,1,any,unscored\nkitchen,9,10,3,wave\nhall,1,2,any,wave\n'
+    )
+    monkeypatch.setattr(teach_data, 'topics', lambda _: {'/skeletons': (teach_data.SKELETONS, 40)})
+    monkeypatch.setattr(teach_data, 'BagSkeletons', Bag)
+    material = read_material(tmp_path / 'data', Cache(tmp_path), tmp_path / 'truth.csv')
+    wave, nod, none = material.clips
+    assert (wave.label, nod.label, none.label) == ('wave', 'nod', 'background')
+    np.testing.assert_array_equal(wave.xy[:, 0, 0], np.arange(10, 20))
+    np.testing.assert_array_equal(nod.xy[:, 0, 0], np.arange(120, 130))  # the surer one
+    np.testing.assert_array_equal(wave.stamps, np.arange(10) * 100_000_000)
+    assert {clip.group for clip in material.clips} == {'kitchen'}
+    assert set(material.skipped) == {'kitchen/wave_4', 'hall'}
