@@ -225,7 +225,7 @@ def _identity(sets: dict[int, list[Scene]], given: list[list[IntArray]]) -> Row:
     counts = identity_counts(_all(sets), given)
     seeds = [seed for seed, part in sets.items() for _ in part]
     for seed, scene, row in zip(seeds, _all(sets), counts, strict=True):
-        for key in (('seed', seed), ('kind', scene.kind), ('rate', scene.rate)):
+        for key in (('seed', seed), ('kind', scene.kind), ('rate', f'{scene.rate} Hz')):
             parts[key[0], str(key[1])].append(row)
     figures = _sum(counts)
     idf1: dict[str, dict[str, float]] = {'seed': {}, 'kind': {}, 'rate': {}}

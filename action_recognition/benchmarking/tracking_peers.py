@@ -8,6 +8,7 @@ dependency on a second OpenCV, and left out where it is missing.
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -137,6 +138,7 @@ class Norfair:
         if distance == 'oks':
             function = _norfair_oks
         self.norfair = norfair
+        logging.disable(logging.WARNING)  # that a distance of one pair at a time is slow
         self.tracker = norfair.Tracker(
             function,
             distance_threshold,
@@ -145,6 +147,7 @@ class Norfair:
             pointwise_hit_counter_max=pointwise_hit_counter_max,
             detection_threshold=SEEN,
         )
+        logging.disable(logging.NOTSET)
 
     def update(self, poses: Poses) -> IntArray:
         out = np.full(len(poses), -1, np.int64)

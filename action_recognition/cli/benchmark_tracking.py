@@ -21,7 +21,7 @@ COLUMNS = {
         kind: '{idf1_by_kind[' + kind + ']:.3f}'
         for kind in ('crossing', 'meeting', 'exits', 'crowd')
     },
-    **{f'{rate} Hz': '{idf1_by_rate[' + str(rate) + ']:.3f}' for rate in (30, 10)},
+    **{rate: '{idf1_by_rate[' + rate + ']:.3f}' for rate in ('30 Hz', '10 Hz')},
     'labels': '{label_accuracy:.3f}',
     'loss': '{label_accuracy_loss:+.3f}',
     'actions': '{action_accuracy:.3f}',
