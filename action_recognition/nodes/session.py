@@ -166,25 +166,25 @@ class Session:
         return future.result() if future.done() else None
 
     def _on_result(self, topic: str, data: bytes) -> None:
+        read: Any = msg_to_poses if topic == 'skeletons' else msg_to_estimates
         try:
-            self._take_in(topic, data)
+            message: Any = deserialize_message(data, RESULTS[topic])
+            result = read(message)
         except Exception as error:  # whoever shares the domain may send anything
             self._note(f'a damaged message on {topic}: {" ".join(str(error).split())[:100]}')
-
-    def _take_in(self, topic: str, data: bytes) -> None:
-        message: Any = deserialize_message(data, RESULTS[topic])
+            return
         stamp = stamp_to_ns(message.header.stamp)
         if (topic, stamp) in self._seen:
             return
         self._seen.add((topic, stamp))
         self._record(topic, data, stamp)
         if topic == 'skeletons':
-            self.poses[stamp] = msg_to_poses(message)
+            self.poses[stamp] = result
         else:
             self._last_arrival = time.monotonic()
             if not self.moments:
                 self._first_arrival = self._last_arrival
-            self.moments[stamp] = Moment(stamp, tuple(msg_to_estimates(message)))
+            self.moments[stamp] = Moment(stamp, tuple(result))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -255,6 +255,6 @@ def test_another_resolution_after_a_stall(graph, people, estimator, handled):
     graph.until(lambda: len(skeletons) == 4)
     assert [(m.image_width, len(m.skeletons)) for m in skeletons[:2]] == [(64, 1)] * 2
     assert skeletons[-1].image_width == 128
-    for i in range(128, 151):  # within a second of good input
+    for i in range(128, 149):  # within a second of good input
         handled(node, publisher, people.image(i, (96, 128)))
     graph.until(lambda: skeletons[-1].skeletons)

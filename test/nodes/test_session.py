@@ -90,6 +90,14 @@ def test_results_are_kept_and_recorded_once(graph, session, recorded):
     assert deserialize_message(data, ActionLabelArray).actions[0].label == 'wave'
 
 
+def test_damaged_results_are_noted(graph, session, recorded):
+    skeletons = graph.publisher(SkeletonArray, 'skeletons', result_qos())
+    skeletons.publish(b'no message at all, but long enough for one')
+    until(graph, session, lambda: session.problems)
+    assert session.problems[0].startswith('a damaged message on skeletons')
+    assert (recorded, session.poses) == ([], {})
+
+
 def test_before_anything_came(session):
     assert (session.span(), session.rate(), session.state('camera')) == (0.0, 0.0, '')
     assert not session.switch('camera', Transition.TRANSITION_CONFIGURE)
