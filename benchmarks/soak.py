@@ -104,7 +104,6 @@ class Soak:
             'ROS_DOMAIN_ID': str(domain),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         }
-        os.environ.update(self.environment)
         self.seen = self.answered = 0.0
         self.session = Session(domain, self._on_result)
         node = self.session._node
@@ -131,7 +130,12 @@ class Soak:
         command = [sys.executable, '-m', 'action_recognition.cli', 'run', name]
         for key, value in values.items():
             command += ['-p', f'{key}:={value}']
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self.running[name] = Life(name, process)
         self.lives.append(self.running[name])
 

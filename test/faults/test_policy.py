@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -94,14 +93,11 @@ def used(peer, node):
 
 
 def settle(graph, node):
-    """Spin until the ROS graph has not changed for a while."""
-    before, since = None, time.monotonic()
-    while time.monotonic() - since < 1.0:
-        graph.executor.spin_once(timeout_sec=0.05)
-        now = used(graph.peer, node)
-        if now != before:
-            before, since = now, time.monotonic()
-    return before
+    """What the ROS graph says of a node once all that the node itself knows of is there."""
+    own = {('topics', 'publish', p.topic_name) for p in node.publishers}
+    own |= {('topics', 'subscribe', s.topic_name) for s in node.subscriptions}
+    graph.until(lambda: used(graph.peer, node.get_name()) >= own)
+    return used(graph.peer, node.get_name())
 
 
 def test_it_is_that_of_the_running_nodes(graph, policy, estimator, make_source, tmp_path):
@@ -130,7 +126,7 @@ def test_it_is_that_of_the_running_nodes(graph, policy, estimator, make_source, 
     found: dict[str, set] = {}
     for kind, parameters, options in ways:
         node = graph.node(kind, parameters=parameters, **options)
-        found.setdefault(kind.NAME, set()).update(settle(graph, kind.NAME))
+        found.setdefault(kind.NAME, set()).update(settle(graph, node))
         graph.nodes.remove(node)
         graph.executor.remove_node(node)
         node.destroy_node()
