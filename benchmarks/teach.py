@@ -166,7 +166,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             clips = draw(pool, count, seed)
             for method in METHODS:
                 start = time.perf_counter()
-                taught = teach(clips, base, TeachConfig(seed=seed, method=method))
+                config = TeachConfig(seed=seed, method=method, validate=method == 'head')
+                taught = teach(clips, base, config)
                 rows[f'{method}_s'].append(time.perf_counter() - start)
                 rows[method].append(right(taught.model, taught.labels, test))
                 rows[f'{method}_unknown_new'].append(unknown(taught.model, taught.labels, test))

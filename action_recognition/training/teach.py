@@ -73,6 +73,8 @@ class TeachConfig:
         name: of the new weights.
         method: one of `METHODS`.
         keep: the classes of the base stay, beside the new ones.
+        validate: cross-validate; without, nothing is chosen, and confidences are as sure as those
+            of the base.
         seed: of all that is drawn.
         copies: of each clip, all but one changed at random.
         augmentation: how.
@@ -87,6 +89,7 @@ class TeachConfig:
     keep: bool = False
     seed: int = 0
     copies: int = 8
+    validate: bool = True
     augmentation: Augmentation = field(default_factory=lambda: AUGMENTATION)
 
     def __post_init__(self) -> None:
@@ -174,7 +177,8 @@ def teach(clips: Sequence[SkeletonClip], base: Base, config: TeachConfig) -> Tau
     torch.set_num_threads(1)
     seed_everything(config.seed)
     problem = _Problem(clips, new, base, config)
-    folds = folds_of(clips, config.seed)
+    unasked = np.full(len(clips), -1)
+    folds = folds_of(clips, config.seed) if config.validate else unasked
     validated = np.flatnonzero(folds >= 0).tolist()
     asked = [row for row in validated if clips[row].label != BACKGROUND_LABEL]
     alone = sorted(set(new) - {clips[row].label for row in asked})
