@@ -31,6 +31,8 @@ RESULTS: dict[str, tuple[type, str]] = {
 QUALITY = 90
 #: Images that may wait: a recorder should not lose what the graph has seen.
 IMAGE_DEPTH = 30
+#: Seconds after the last skeletons for which time is taken to go on.
+MOST_AHEAD = 0.5
 
 
 class BagRecorder:
@@ -99,11 +101,14 @@ class BagRecorder:
             self._executor.spin_once(timeout_sec=left)
 
     def now(self) -> int | None:
-        """The stamp (ns) that an image taken now would have; None before the first message."""
+        """The stamp (ns) that an image taken now would have; None before the first message.
+
+        Where nothing comes any more, it stands still soon after the last stamp.
+        """
         if self._newest is None:
             return None
         stamp, arrived = self._newest
-        return stamp + round((time.monotonic() - arrived) * 1e9)
+        return stamp + round(min(time.monotonic() - arrived, MOST_AHEAD) * 1e9)
 
     def close(self) -> None:
         """Finish the bag and leave the graph."""

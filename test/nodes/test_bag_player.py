@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import cv2
 import numpy as np
@@ -210,6 +211,9 @@ def test_what_is_recorded_can_be_scored(graph, tmp_path):
     replay(graph, path)
     graph.until(lambda: recorder.counts['/actions'] >= 12 and recorder.counts['/labels'])
     assert recorder.first == START
+    last = START + 11 * STEP
+    time.sleep(0.6)
+    assert recorder.now() == last + 500_000_000  # nothing comes any more
     recorder.close()
     with BagReader(tmp_path / 'out') as bag:
         assert set(bag.types) == {'/skeletons', '/actions', '/labels', '/image/compressed'}
