@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from action_recognition.datasets.truth import ANY, Segment, faults, of_bag, read_truth, write_truth
 from action_recognition.errors import UserError
+
+if TYPE_CHECKING:
+    from action_recognition.datasets.truth import Segment
 
 HELP = 'Make truth files of bags: from folders, annotation tools or the model; check them.'
 
@@ -44,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from action_recognition.datasets.truth import write_truth
+
     if args.check:
         return _check(args)
     if args.out is None:
@@ -75,6 +80,7 @@ def from_folders(root: Path) -> list[Segment]:
         UserError: there are none, or a bag cannot be read.
     """
     from action_recognition.datasets.sources import BAG_SUFFIXES, DEFAULT_FPS
+    from action_recognition.datasets.truth import ANY, Segment
     from action_recognition.evaluation.offline import span
 
     bags = sorted(
@@ -104,6 +110,7 @@ def _propose(args: argparse.Namespace) -> list[Segment]:
 def _check(args: argparse.Namespace) -> int:
     from action_recognition import weights
     from action_recognition.datasets.sources import split_bag
+    from action_recognition.datasets.truth import faults, of_bag, read_truth
     from action_recognition.evaluation.offline import span
     from action_recognition.stages import DEFAULT_RECOGNIZER
 

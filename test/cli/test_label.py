@@ -10,7 +10,8 @@ import pytest
 from bag_recipes import START, skeleton_message, write_bag
 
 from action_recognition.cli import main
-from action_recognition.cli.record import KeyLabels, key_reader, parse_keys
+from action_recognition.cli.record import key_reader
+from action_recognition.datasets.key_labels import KeyLabels, parse_keys
 from action_recognition.datasets.truth import ANY, Segment, read_truth, write_truth
 from action_recognition.errors import UserError
 from action_recognition.evaluation import offline
