@@ -55,6 +55,20 @@ def people():
 
 
 @pytest.fixture
+def make_graph(domain_id):
+    """Makes a graph when the test wants it, rather than before."""
+    graphs = []
+
+    def make():
+        graphs.append(_nodes.Graph(domain_id))
+        return graphs[-1]
+
+    yield make
+    for graph in graphs:
+        graph.close()
+
+
+@pytest.fixture
 def handled(graph):
     """Sends a message to a node and waits until it is accounted for."""
     kinds = ('processed', 'repeated', 'dropped', 'rejected', 'errors')

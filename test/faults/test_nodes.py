@@ -202,6 +202,53 @@ def test_killed_recognizer(graph, start, people):
         assert process.wait() == -signal.SIGKILL
 
 
+@pytest.fixture
+def other_host():
+    """Words before a command that run it on another host: a network namespace, one cable away."""
+    name, here, there = 'ar_other_host', 'ar_here', 'ar_there'
+    steps = (
+        f'netns add {name}',
+        f'link add {here} type veth peer name {there} netns {name}',
+        f'addr add 10.213.77.1/30 dev {here}',
+        f'link set {here} up',
+        f'-n {name} addr add 10.213.77.2/30 dev {there}',
+        f'-n {name} link set lo up',
+        f'-n {name} link set {there} up',
+        f'-n {name} route add default via 10.213.77.1',
+    )
+    if shutil.which('ip') is None:
+        pytest.skip('no `ip` to make a second network with')
+    try:
+        for step in steps:
+            made = subprocess.run(['ip', *step.split()], capture_output=True, text=True)
+            if made.returncode:
+                pytest.skip(f'a second network may not be made here: {made.stderr.strip()}')
+        yield ('ip', 'netns', 'exec', name)
+    finally:
+        subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
+
+
+def test_recognizer_on_another_host(other_host, make_graph, start, people, monkeypatch):
+    """Skeletons go over a network and labels come back, by the default settings of DDS."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    process = start('recognizer', prefix=other_host)
+    # After the cable: a participant knows the networks that there were when it began.
+    graph = make_graph()
+    actions = graph.collect(ActionLabelArray, 'actions', result_qos())
+    publisher = graph.publisher(SkeletonArray, 'skeletons', result_qos())
+    frame = 0
+
+    def answered():
+        nonlocal frame
+        publisher.publish(people.skeletons(frame))
+        frame += 1
+        return len(actions) >= 5
+
+    graph.until(answered)
+    assert process.poll() is None
+    assert all({a.track_id for a in message.actions} == {1, 2} for message in actions)
+
+
 def test_killed_camera(graph, start, estimator, tmp_path):
     """Started again it sends other stamps at another size; people are found in the next images."""
     for i in range(5):
