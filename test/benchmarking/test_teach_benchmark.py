@@ -51,5 +51,6 @@ def test_right_and_unknown_are_shares_of_last_answers(bench):
         model.classifier.bias.copy_(torch.tensor([0.0, 3.0]))
     clips = [clip('wave', 'a', 1), clip('nod', 'a', 2), clip('nod', 'b', 3)]
     assert bench.right(model, ('wave', 'nod'), clips) == pytest.approx(2 / 3)
+    assert bench.right(model, ('wave', 'nod'), clips, ('wave',)) == pytest.approx(1 / 3)
     assert bench.unknown(model, ('wave', 'nod'), clips) == 0
     assert bench.unknown(model, ('wave', 'background'), clips) == 1
