@@ -177,10 +177,10 @@ def run(args: argparse.Namespace) -> int | None:
 
 def _bag(args: argparse.Namespace) -> int:
     from action_recognition.datasets.truth import read_truth
-    from action_recognition.evaluation import bag, bag_report
+    from action_recognition.evaluation import bag, bag_report, bag_timelines
     from action_recognition.evaluation.offline import create_setup
 
-    bounds = bag.thresholds(args.fail_below)
+    bounds = bag_timelines.thresholds(args.fail_below)
     bag.check_bags(args.bag)
     truth = read_truth(args.truth)
     setups = [create_setup(args.params_file, args.model, args.pose, args.device)]
@@ -209,7 +209,7 @@ def _bag(args: argparse.Namespace) -> int:
         print(f'Report: {args.report / "index.html"}')
     if not all(result.scored for result in results):
         raise UserError('no bag could be scored: see the reasons above')
-    lines = bag.broken(figures, bounds)
+    lines = bag_timelines.broken(figures, bounds)
     for line in lines:
         print(f'failed: {line}', file=sys.stderr)
     return int(bool(lines))

@@ -20,7 +20,8 @@ from action_recognition.datasets.streams import segments
 from action_recognition.datasets.truth import UNSCORED, class_index
 from action_recognition.errors import UserError
 from action_recognition.evaluation import offline
-from action_recognition.evaluation.bag import MAIN, Result, Scored, Timeline
+from action_recognition.evaluation.bag import Result, Scored
+from action_recognition.evaluation.bag_timelines import MAIN, Timeline
 from action_recognition.evaluation.common import calibration_bins, confusion
 from action_recognition.evaluation.online import detection_times, true_actions
 from action_recognition.evaluation.report import PAGE, STILL_WIDTH, STYLE

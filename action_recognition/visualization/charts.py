@@ -124,8 +124,8 @@ def confusion_chart(
             if share[i, j] >= 0.005:
                 ink = ' fill="#fff"' if share[i, j] > 0.6 else ''
                 more = f'text-anchor="middle" font-size="11" pointer-events="none"{ink}'
-                x = left + j * cell + cell / 2 - 1
-                parts.append(_text(x, y + 20, f'{100 * share[i, j]:.0f}', more))
+                middle = left + j * cell + cell / 2 - 1
+                parts.append(_text(middle, y + 20, f'{100 * share[i, j]:.0f}', more))
     width, height = left + len(answers) * cell + 70, top + len(truths) * cell
     return _svg(width, height, parts, 'confusion matrix, per cent of each row')
 

@@ -17,8 +17,14 @@ from action_recognition.datasets.streams import SkeletonStream
 from action_recognition.datasets.truth import ANY, Segment, write_truth
 from action_recognition.errors import UserError
 from action_recognition.evaluation import bag, offline, online
-from action_recognition.evaluation.bag import Timeline, broken, thresholds, timelines
 from action_recognition.evaluation.bag_report import failures
+from action_recognition.evaluation.bag_timelines import (
+    Timeline,
+    broken,
+    figures,
+    thresholds,
+    timelines,
+)
 from action_recognition.evaluation.offline import Frames, Setup
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.recognition.models import create_model
@@ -144,7 +150,7 @@ def test_figures_are_those_of_continuous_sets():
     said = online.published(stream, p, LabelConfig())
     ours = Timeline('k', ANY, LABELS, stamps, target, p, said, np.ones(len(target), bool))
     expected = online.figures([stream], [p])
-    found = bag.figures([ours])
+    found = figures([ours])
     for key in ('accuracy', 'frame_accuracy', 'map', 'f1_at_25', 'time_to_detect_s', 'ece'):
         assert found[key] == pytest.approx(expected[key])
     assert found['tracked_fraction'] == 1
@@ -155,7 +161,7 @@ def test_figures_are_those_of_continuous_sets():
 
 def test_without_actions_only_what_can_be_measured_is():
     t = timelines('k', frames_of(61), [[say(1, 3, 0.9, 'confirmed')]] * 61, [], LABELS)
-    found = bag.figures(t)
+    found = figures(t)
     assert found['false_alarms_per_min'] == pytest.approx(60 / 61)
     assert found['frame_accuracy'] == 0
     assert found['map'] is found['accuracy'] is found['f1_at_25'] is None
@@ -164,7 +170,7 @@ def test_without_actions_only_what_can_be_measured_is():
 def test_who_is_not_tracked_has_no_confidence():
     rows = [Segment('k', 0, 9, ANY, 'wave')]
     answers = [[say(1, 3, 1.0)], *[[]] * 8]
-    found = bag.figures(timelines('k', frames_of(9), answers, rows, LABELS))
+    found = figures(timelines('k', frames_of(9), answers, rows, LABELS))
     assert found['ece'] == pytest.approx(0, abs=1e-6)
     assert found['frame_accuracy'] == pytest.approx(1 / 9)
     assert found['tracked_fraction'] == pytest.approx(1 / 9)
@@ -217,8 +223,8 @@ def test_skeletons_give_what_the_recogniser_says_frame_by_frame(tmp_path, setup,
             np.testing.assert_array_equal(a.scores, b.scores)
             assert (a.track_id, a.label, a.state) == (b.track_id, b.label, b.state), row
     again = bag.run(setup, [str(tmp_path / 'k')], rows, images=False)
-    for figures in (result.figures, again.figures):
-        figures.pop('times_real_time')
+    for one in (result.figures, again.figures):
+        one.pop('times_real_time')
     assert again.figures == result.figures
     assert result.figures['per_bag'][str(tmp_path / 'k')]['people'] == 2
 
