@@ -42,7 +42,7 @@ AGILITY = 0.7
 MAX_SPREAD = 0.6
 #: The same for a sudden move, which is possible, but less likely than the motion predicted.
 BURST_AGILITY = 4.0
-MAX_BURST = 0.3
+MAX_BURST = 0.4
 BURST_SHARE = 0.1
 #: The wider the search, the less a find says: the standard deviation of a joint in a search of no
 #: spread, in body scales (about twice the mean of `SIGMAS`).
