@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from action_recognition import resources
-from action_recognition.cli import benchmark_tracking
+from action_recognition.cli import benchmark_pipeline, benchmark_tracking
+from action_recognition.cli.options import names_of, numbers
 from action_recognition.cli.output import write_json
 from action_recognition.errors import UserError
 
@@ -114,26 +115,6 @@ POSE_TABLES = {
     ),
 }
 
-PIPELINE_HELP = 'time from the stamp of an image to its labels in the running graph'
-PIPELINE_COLUMNS = {
-    'graph': '{graph}',
-    'input': '{input}',
-    'image': '{size}',
-    'people': '{people}',
-    'labels': '{tracked:.1f}',
-    'models alone, ms p50': '{floor_p50:.1f}',
-    'p95': '{floor_p95:.1f}',
-    'stamp to label, ms p50': '{ms_p50:.1f}',
-    'p95 ': '{ms_p95:.1f}',
-    'p99': '{ms_p99:.1f}',
-    'p95 beyond the models': '{beyond_p95:.1f}',
-    'Hz': '{hz:.1f}',
-    'lost': '{lost} of {frames}',
-    'CPU %': '{cpu_percent:.0f}',
-    'MB': '{rss_mb:.0f}',
-    'growth MB': '{growth_mb:.1f}',
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest='task', metavar='task', required=True)
@@ -145,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of clips, or a continuous one',
     )
     peers.add_argument(
-        '--split', type=_numbers, metavar='N,...', help='of JHMDB; of several the mean (default: 1)'
+        '--split', type=numbers, metavar='N,...', help='of JHMDB; of several the mean (default: 1)'
     )
     peers.add_argument(
         '--data', type=Path, required=True, metavar='DIR', help='folder that holds the sets'
@@ -190,7 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recognizer = tasks.add_parser('recognizer', help='time per frame beside windowed networks')
     recognizer.add_argument('--model', default='online_union32', help='name or path of the weights')
     recognizer.add_argument(
-        '--people', type=_numbers, default=[1, 10], metavar='N,...', help='default: 1,10'
+        '--people', type=numbers, default=[1, 10], metavar='N,...', help='default: 1,10'
     )
 
     pose = tasks.add_parser('pose', help='time and accuracy of the pose network beside others')
@@ -220,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE.task',
         help='its pose landmarker (default: that inside older releases)',
     )
-    _add_pipeline_arguments(tasks.add_parser('pipeline', help=PIPELINE_HELP))
+    benchmark_pipeline.add_arguments(tasks.add_parser('pipeline', help=benchmark_pipeline.HELP))
     benchmark_tracking.add_arguments(tasks.add_parser('tracking', help=benchmark_tracking.HELP))
     for task in (peers, recognizer, pose):
         threads = 2 if task is pose else 1
@@ -230,61 +211,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         task.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
 
 
-def _add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
-    # Not `GRAPHS` of the module: that needs ROS.
-    parser.add_argument(
-        '--graphs', metavar='NAME,...', help='default: all; a wrong name lists them'
-    )
-    parser.add_argument(
-        '--sizes', type=_sizes, default=_sizes('640x480,1280x720'), metavar='WxH,...',
-        help='of the images; default: 640x480,1280x720',
-    )  # fmt: skip
-    parser.add_argument(
-        '--people', type=_numbers, default=[1, 3, 10], metavar='N,...', help='default: 1,3,10'
-    )
-    parser.add_argument(
-        '--rate', type=float, default=15.0, metavar='HZ', help='of the camera; default: 15'
-    )
-    parser.add_argument(
-        '--seconds', type=float, default=4.0, metavar='S', help='measured of each scene; default: 4'
-    )
-    parser.add_argument(
-        '--naive-backend', default='ours', metavar='NAME',
-        help="what finds people in the naive chain: ours, mediapipe, ... (perception's backend)",
-    )  # fmt: skip
-    parser.add_argument(
-        '--republish', type=int, default=0, metavar='N',
-        help='instead: how many of N raw images of 640x480 at 30 Hz get lost between processes',
-    )  # fmt: skip
-    parser.add_argument(
-        '--trace', type=Path, metavar='FILE', help='the stages of the last graph, for Perfetto'
-    )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
-
-
-def _sizes(text: str) -> list[tuple[int, int]]:
-    pairs = [part.split('x') for part in text.split(',')]
-    if not all(len(pair) == 2 and all(side.isdigit() for side in pair) for pair in pairs):
-        raise argparse.ArgumentTypeError(f'sizes such as 640x480 are needed, not {text}')
-    sizes = [(int(width), int(height)) for width, height in pairs]
-    if min(min(size) for size in sizes) < 64 or len(set(sizes)) < len(sizes):
-        raise argparse.ArgumentTypeError(f'different sizes from 64x64 up are needed, not {text}')
-    return sizes
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [int(part) for part in text.split(',')]
-    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise argparse.ArgumentTypeError(f'different numbers from 1 up are needed, not {text}')
-    return numbers
-
-
 def run(args: argparse.Namespace) -> None:
     for name in ('seeds', 'threads', 'limit'):
         if getattr(args, name, 1) < 1:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
     if args.task == 'pipeline':
-        figures = _pipeline(args)
+        figures = benchmark_pipeline.run(args)
         if args.json:
             write_json(args.json, figures)
         return
@@ -304,40 +236,6 @@ def run(args: argparse.Namespace) -> None:
         print(markdown(figures['rows'], columns))
     if args.json:
         write_json(args.json, figures)
-
-
-def _pipeline(args: argparse.Namespace) -> dict[str, Any]:
-    for name in ('rate', 'seconds'):
-        if not 0 < getattr(args, name) < math.inf:
-            raise UserError(f'--{name} must be above 0, not {getattr(args, name)}')
-    if args.republish < 0:
-        raise UserError(f'--republish must be at least 0, not {args.republish}')
-    from action_recognition import nodes  # noqa: F401  # says what to do where ROS is missing
-    from action_recognition.benchmarking import pipeline
-    from action_recognition.benchmarking.results import markdown
-    from action_recognition.cli.sample import fetch_sample
-
-    if args.republish:
-        figures = pipeline.republish(fetch_sample(), args.republish)
-        print(markdown([figures], {name: f'{{{name}}}' for name in figures}))
-        return figures
-    graphs = _names(args.graphs, tuple(pipeline.GRAPHS), 'graphs')
-    if unknown := set(graphs) - set(pipeline.GRAPHS):
-        raise UserError(
-            f'--graphs has no {", ".join(sorted(unknown))}; there are {", ".join(pipeline.GRAPHS)}'
-        )
-    rows = pipeline.run(
-        fetch_sample(),
-        graphs,
-        args.sizes,
-        args.people,
-        args.rate,
-        args.seconds,
-        args.naive_backend,
-        args.trace,
-    )
-    print(markdown(rows, PIPELINE_COLUMNS))
-    return {'rate_hz': args.rate, 'seconds': args.seconds, 'rows': rows}
 
 
 def _pose(args: argparse.Namespace) -> dict[str, Any]:
@@ -381,7 +279,7 @@ def _peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
     from action_recognition.benchmarking.peer import Peer
     from action_recognition.training.action import ActionConfig
 
-    names = _names(args.peers, compare.DEFAULT_PEERS)
+    names = names_of(args.peers, compare.DEFAULT_PEERS)
     paths = args.config or [resources.find(name) for name in CONFIGS]
     configs = {config.model: config for config in map(ActionConfig.load, paths)}
     epochs = _by_name('epochs', args.epochs, names, int)
@@ -405,7 +303,7 @@ def _stream_peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
     from action_recognition.benchmarking import compare_streams, stream_peers
     from action_recognition.training.action import ActionConfig
 
-    names = _names(args.peers, stream_peers.PEERS)
+    names = names_of(args.peers, stream_peers.PEERS)
     config = ActionConfig.load(args.config[0] if args.config else resources.find(STREAM_CONFIG))
     epochs = _by_name('epochs', args.epochs, names, int)
     windowed = [name for name in names if name in stream_peers.NETWORKS]
@@ -422,14 +320,6 @@ def _stream_peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
         config, args.data, args.seeds, peers, args.out, args.threads, args.validation
     )
     return figures, STREAM_COLUMNS
-
-
-def _names(text: str | None, usual: Sequence[str], option: str = 'peers') -> list[str]:
-    """What an option names."""
-    names = text.split(',') if text else list(usual)
-    if len(set(names)) < len(names):
-        raise UserError(f'--{option} names one twice: {text}')
-    return names
 
 
 def _by_name(
