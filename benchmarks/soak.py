@@ -84,7 +84,7 @@ class Soak:
     def __init__(self, stages: Sequence[str], seed: int, folder: Path) -> None:
         from sensor_msgs.msg import Image
 
-        from action_recognition.msg import SkeletonArray
+        from action_recognition.msg import ActionLabelArray, SkeletonArray
         from action_recognition.nodes.common import image_qos, result_qos
         from action_recognition.nodes.session import Session
 
@@ -105,15 +105,18 @@ class Soak:
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         }
         self.seen = self.answered = 0.0
-        self.session = Session(domain, self._on_result)
+        self.session = Session(domain, lambda name, data, stamp: None)
         node = self.session._node
         self.images = node.create_publisher(Image, 'image', image_qos())
         self.skeletons = node.create_publisher(SkeletonArray, 'skeletons', result_qos())
         node.create_subscription(Image, 'image', self._on_image, image_qos(), raw=True)
+        # The session records each stamp once; a camera that starts again repeats its stamps.
+        node.create_subscription(
+            ActionLabelArray, 'actions', self._on_actions, result_qos(), raw=True
+        )
 
-    def _on_result(self, name: str, data: bytes, stamp: int) -> None:
-        if name == 'actions':
-            self.answered = time.monotonic()
+    def _on_actions(self, data: bytes) -> None:
+        self.answered = time.monotonic()
 
     def _on_image(self, data: bytes) -> None:
         if len(data) > BROKEN_BYTES:  # not one that we broke
