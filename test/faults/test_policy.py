@@ -92,12 +92,21 @@ def used(peer, node):
     return {(kind, mode, name) for kind, mode, ask in kinds for name, _ in ask(node, '/')}
 
 
+def own(node):
+    """What a node itself knows of."""
+    topics = {('topics', 'publish', p.topic_name) for p in node.publishers}
+    return topics | {('topics', 'subscribe', s.topic_name) for s in node.subscriptions}
+
+
 def settle(graph, node):
-    """What the ROS graph says of a node once all that the node itself knows of is there."""
-    own = {('topics', 'publish', p.topic_name) for p in node.publishers}
-    own |= {('topics', 'subscribe', s.topic_name) for s in node.subscriptions}
-    graph.until(lambda: used(graph.peer, node.get_name()) >= own)
-    return used(graph.peer, node.get_name())
+    """What a node has, by itself and by the ROS graph once that has caught up.
+
+    A camera that waits for answers stops listening at the end of its source, perhaps before the
+    graph has told of it.
+    """
+    first = own(node)
+    graph.until(lambda: used(graph.peer, node.get_name()) >= own(node))
+    return first | used(graph.peer, node.get_name())
 
 
 def test_it_is_that_of_the_running_nodes(graph, policy, estimator, make_source, tmp_path):
