@@ -56,6 +56,22 @@ def correct_joints(xy: FloatArray, truth: FloatArray) -> npt.NDArray[np.float32]
     return np.where(counts, right, np.nan).astype(np.float32)
 
 
+def fit(person: Person, size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """The image of a person scaled into a square, its longer side filling it; joints moved along.
+
+    Returns:
+        (size, size, 3) uint8 BGR and (14, 2) pixels in it, NaN where unlabelled.
+    """
+    image = person.image()
+    scale = size / max(image.shape[:2])
+    matrix = np.array([[scale, 0, 0], [0, scale, 0]], np.float64)
+    matrix[:, 2] = (size - scale * np.array(image.shape[1::-1])) / 2
+    fitted = cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_AREA, borderValue=[float(PADDING)] * 3
+    )
+    return fitted, (person.xy * scale + matrix[:, 2]).astype(np.float32)
+
+
 class MapPck:
     """Quick PCK of a network by the highest peak of each map, on one person in the middle.
 
@@ -72,7 +88,9 @@ class MapPck:
         """PCK@0.2 of the 12 limb joints ."""
         right = []
         for first in range(0, len(people), batch):
-            images, truths = zip(*map(self._fit, people[first : first + batch]), strict=True)
+            images, truths = zip(
+                *(fit(person, self.size) for person in people[first : first + batch]), strict=True
+            )
             inputs = torch.from_numpy(np.stack(images)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16):
                 outputs = self.network(normalise(inputs))[-1]
@@ -80,21 +98,6 @@ class MapPck:
                 xy = to_pixels(find_peaks(maps, 0.0, 1).cells[:, 0]).cpu().numpy()
                 right.append(correct_joints(xy[None], truth[None])[0])
         return float(np.nanmean(np.stack(right)[:, list(LIMB_JOINTS)]))
-
-    def _fit(self, person: Person) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-        """The image scaled into a square, its longer side filling it."""
-        image = person.image()
-        scale = self.size / max(image.shape[:2])
-        matrix = np.array([[scale, 0, 0], [0, scale, 0]], np.float64)
-        matrix[:, 2] = (self.size - scale * np.array(image.shape[1::-1])) / 2
-        fitted = cv2.warpAffine(
-            image,
-            matrix,
-            (self.size, self.size),
-            flags=cv2.INTER_AREA,
-            borderValue=[float(PADDING)] * 3,
-        )
-        return fitted, (person.xy * scale + matrix[:, 2]).astype(np.float32)
 
 
 #: Data sets that `evaluate pose` knows, and which of their people are scored.

@@ -60,7 +60,7 @@ def encode(xy: Tensor, labelled: Tensor, size: tuple[int, int]) -> Targets:
 
     Args:
         xy: (n, p, 14, 2) joints in pixels of the network's input, NaN where unlabelled.
-        labelled: (n, p) True where a row is a person.
+        labelled: (n, p) True where a row is a person; an image without one surely shows nobody.
         size: (h, w) of the maps, in cells.
 
     Returns:
@@ -82,7 +82,8 @@ def encode(xy: Tensor, labelled: Tensor, size: tuple[int, int]) -> Targets:
     limbs, limb_known = _limb_fields(safe, known, rows, columns)
 
     near = _near(cells, known, rows, columns)
-    base = torch.where(near.any(1), 1.0, ELSEWHERE)[:, None]
+    empty = ~labelled.any(1)[:, None, None]
+    base = torch.where(near.any(1) | empty, 1.0, ELSEWHERE)[:, None]
     # A joint that is labelled counts even where another person's unlabelled one may hide.
     joint_weight = torch.where(joints > 0.5, 1.0, base * ~_hidden(near, ~known, labelled))
     joint_weight = joint_weight * (1 + PEAK_WEIGHT * joints)

@@ -36,6 +36,7 @@ from action_recognition.training.loop import (
 )
 from action_recognition.training.pose_calibration import fit_score
 from action_recognition.training.pose_data import Augmentation, PoseDataset
+from action_recognition.training.pose_sides import without_doubtful_sides
 
 LICENCE = 'Trained on LSP-extended and JHMDB (research only); teacher joints from MoveNet.'
 #: The loss is a sum over the whole map: its gradient is long, but not longer than this.
@@ -255,6 +256,8 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
         Trainer.resume(config, device, out) if resume else (Trainer(config, device), 0)
     )
     people = lspet_people(data / 'lspet', 'train')
+    if config.start_from:
+        people = believed(people, config, device)
     people += jhmdb_people(data / 'jhmdb', 'train', config.jhmdb_every, teacher=True)
     validation = lspet_people(data / 'lspet', 'validation')
     curves = Curves(out / 'curves.csv', measured)
@@ -277,6 +280,16 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
     path = publish(trainer, out, MapPck(trainer.ema.model, device, phase.size)(validation))
     calibrate(path, validation, phase.size)
     return path
+
+
+def believed(people: list[Person], config: PoseConfig, device: torch.device) -> list[Person]:
+    """The people less the labels that the network which the training starts from doubts."""
+    last = config.phases[-1]
+    network = place(trained(config.start_from, last.stages), device)
+    people, doubtful = without_doubtful_sides(people, network, device, last.size)
+    arms, legs = doubtful.sum(0)
+    tqdm.write(f'left and right in doubt: arms of {arms}, legs of {legs} of {len(people)} people')
+    return people
 
 
 def publish(trainer: Trainer, out: Path, pck: float) -> Path:

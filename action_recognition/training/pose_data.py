@@ -17,6 +17,10 @@ Image = npt.NDArray[np.uint8]
 
 #: People one image of a batch can hold: itself and one pasted beside it.
 MAX_PEOPLE = 2
+#: How far from a person's joints, in parts of the longer side of their box, nothing of the person
+#: is left to be seen; and the width in pixels below which what is there shows too little.
+BESIDE_MARGIN = 0.3
+MIN_BESIDE = 48
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Augmentation:
         composite: part of the images that get a second person beside or over the first.
         occluder: part of the images with a plain patch over something.
         degrade: part of the images with each of blur, noise, low light and JPEG artefacts.
+        empty: part of the images that show what is beside a person, and nobody.
     """
 
     size_range: tuple[float, float] = (0.4, 1.0)
@@ -38,6 +43,7 @@ class Augmentation:
     composite: float = 0.2
     occluder: float = 0.2
     degrade: float = 0.1
+    empty: float = 0.0
 
 
 class PoseDataset(Dataset):
@@ -60,7 +66,12 @@ class PoseDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Image, FloatArray, npt.NDArray[np.bool_]]:
         rng = np.random.default_rng((self.seed, index))
-        image, xy = self._person(self.people[index], rng)
+        person = self.people[index]
+        if rng.random() < self.augmentation.empty:
+            strip = beside(person, rng)
+            if strip is not None:
+                return self._empty(strip, rng)
+        image, xy = self._person(person, rng)
         people = [xy]
         if rng.random() < self.augmentation.composite:
             other = self.people[int(rng.integers(len(self.people)))]
@@ -73,6 +84,35 @@ class PoseDataset(Dataset):
         out = np.full((MAX_PEOPLE, NUM_JOINTS, 2), np.nan, np.float32)
         out[: len(people)] = people
         return image, out, labelled
+
+    def _empty(
+        self, strip: Image, rng: np.random.Generator
+    ) -> tuple[Image, FloatArray, npt.NDArray[np.bool_]]:
+        """An item with nobody in it: no row is labelled."""
+        size = self.size
+        height, width = strip.shape[:2]
+        scale = size * rng.uniform(0.6, 1.6) / max(height, width)
+        matrix = cv2.getRotationMatrix2D(
+            (width / 2, height / 2), rng.normal(0, self.augmentation.rotation), scale
+        )
+        matrix[:, 2] += size * rng.uniform(0.3, 0.7, 2) - (width / 2, height / 2)
+        image = self._warp(strip, matrix, rng)
+        if rng.random() < 0.5:
+            image = np.ascontiguousarray(image[:, ::-1])
+        nobody = np.full((MAX_PEOPLE, NUM_JOINTS, 2), np.nan, np.float32)
+        return degrade(image, self.augmentation.degrade, rng), nobody, np.zeros(MAX_PEOPLE, bool)
+
+    def _warp(self, image: Image, matrix: FloatArray, rng: np.random.Generator) -> Image:
+        border = cv2.BORDER_REPLICATE if rng.random() < 0.3 else cv2.BORDER_CONSTANT
+        fill = (
+            [float(v) for v in rng.uniform(0, 255, 3)]
+            if rng.random() < 0.5
+            else [float(PADDING)] * 3
+        )
+        size = (self.size, self.size)
+        return cv2.warpAffine(
+            image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
+        ).astype(np.uint8, copy=False)
 
     def _person(self, person: Person, rng: np.random.Generator) -> tuple[Image, FloatArray]:
         """A person turned, scaled, moved and perhaps mirrored into a square image."""
@@ -89,21 +129,31 @@ class PoseDataset(Dataset):
         centre = size / 2 + rng.uniform(-free, free, 2)
         matrix[:, 2] += centre - (low + high) / 2
         xy = person.xy @ matrix[:, :2].T + matrix[:, 2]
-        border = cv2.BORDER_REPLICATE if rng.random() < 0.3 else cv2.BORDER_CONSTANT
-        fill = (
-            [float(v) for v in rng.uniform(0, 255, 3)]
-            if rng.random() < 0.5
-            else [float(PADDING)] * 3
-        )
-        image = cv2.warpAffine(
-            image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill
-        )
+        image = self._warp(image, matrix, rng)
         if rng.random() < 0.5:
             image = np.ascontiguousarray(image[:, ::-1])
             xy = xy[list(FLIP)] * (-1, 1) + (size - 1, 0)
         outside = ~((xy >= 0) & (xy <= size - 1)).all(-1)
         xy[outside] = np.nan
         return image, xy.astype(np.float32)
+
+
+def beside(person: Person, rng: np.random.Generator) -> Image | None:
+    """The part of an image to one side of the person, where it is large enough to show something.
+
+    Only people with nearly every joint labelled are asked: an unlabelled leg may stand anywhere.
+    """
+    known = np.isfinite(person.xy).all(-1)
+    if known.sum() < NUM_JOINTS - 1:
+        return None
+    image = person.image()
+    width = image.shape[1]
+    low, high = person.xy[known].min(0), person.xy[known].max(0)
+    margin = BESIDE_MARGIN * (high - low).max()
+    x0, x1 = int(low[0] - margin), int(high[0] + margin)
+    strips = [image[:, : max(x0, 0)], image[:, min(x1, width) :]]
+    strips = [strip for strip in strips if strip.shape[1] >= MIN_BESIDE]
+    return strips[int(rng.integers(len(strips)))] if strips else None
 
 
 def paste(
