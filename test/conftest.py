@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: ROS domains whose ports stay below those that Linux gives out, and a port to claim each by.
 ROS_DOMAINS = range(1, 101)
 CLAIM_PORT = 22_000
+#: Tests take turns, for what one leaves behind may live on until the garbage is collected.
+_next_domain = itertools.cycle(ROS_DOMAINS)
 
 # Read when torch is imported, by the processes that tests start as well: two threads on two busy
 # cores wait for each other far longer than they compute.
@@ -35,7 +38,7 @@ def data_root() -> Path:
 @pytest.fixture
 def domain_id() -> Iterator[int]:
     """A ROS domain of our own, also with several test runs on one machine."""
-    for domain in ROS_DOMAINS:
+    for domain in itertools.islice(_next_domain, len(ROS_DOMAINS)):
         with socket.socket() as claim:
             try:
                 claim.bind(('127.0.0.1', CLAIM_PORT + domain))

@@ -134,11 +134,9 @@ def test_it_is_that_of_the_running_nodes(graph, policy, estimator, make_source, 
     ]
     found: dict[str, set] = {}
     for kind, parameters, options in ways:
-        node = graph.node(kind, parameters=parameters, **options)
-        found.setdefault(kind.NAME, set()).update(settle(graph, node))
-        graph.nodes.remove(node)
-        graph.executor.remove_node(node)
-        node.destroy_node()
+        uses = settle(graph, graph.node(kind, parameters=parameters, **options))
+        found.setdefault(kind.NAME, set()).update(uses)
+        graph.clear()
     written = {p.get('node'): set(allowed(p)) for p in policy.iter('profile')}
     for name, uses in found.items():
         assert uses | {CLOCK} == written[name], name

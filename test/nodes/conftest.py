@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,19 @@ from action_recognition.skeleton import NUM_JOINTS, Poses
 
 #: Seconds in which anything a test waits for has happened, even on a busy machine.
 PATIENCE = 60.0
+
+
+@functools.cache
+def set_imports_aside() -> None:
+    """Spare the garbage collection all the modules that are loaded by now, and stay."""
+    gc.collect()
+    gc.freeze()
+
+
+def collect_garbage() -> None:
+    """Free what is only left in reference cycles."""
+    set_imports_aside()
+    gc.collect()
 
 
 class Graph:
@@ -80,10 +95,21 @@ class Graph:
             assert time.monotonic() < deadline, 'waited in vain'
             self.executor.spin_once(timeout_sec=0.05)
 
-    def close(self) -> None:
-        """Take everything down; nodes join their threads."""
-        for node in reversed(self.nodes):
+    def clear(self) -> None:
+        """Take the nodes down, all but the peer; they join their threads."""
+        while self.nodes[-1] is not self.peer:
+            node = self.nodes.pop()
+            self.executor.remove_node(node)
             node.destroy_node()
+            del node
+        # rclpy keeps what a lifecycle node has in reference cycles: until these are collected, the
+        # node is still in the ROS graph, in the sight of the next one of that name.
+        collect_garbage()
+
+    def close(self) -> None:
+        """Take everything down."""
+        self.clear()
+        self.peer.destroy_node()
         self.executor.shutdown()
         self.context.try_shutdown()
 
