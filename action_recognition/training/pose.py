@@ -288,7 +288,7 @@ def believed(people: list[Person], config: PoseConfig, device: torch.device) -> 
     network = place(trained(config.start_from, last.stages), device)
     people, doubtful = without_doubtful_sides(people, network, device, last.size)
     arms, legs = doubtful.sum(0)
-    tqdm.write(f'left and right in doubt: arms of {arms}, legs of {legs} of {len(people)} people')
+    tqdm.write(f'left and right in doubt: arms of {arms}, legs of {legs} of {len(doubtful)} people')
     return people
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from action_recognition.datasets.people import Person
+from action_recognition.datasets.people import MIN_JOINTS, Person
 from action_recognition.evaluation.pose import fit
 from action_recognition.pose.heads import normalise
 from action_recognition.pose.mirror import merge_mirrored
@@ -84,7 +84,8 @@ def without_doubtful_sides(
         size: side of the square that each image is fitted into.
 
     Returns:
-        The people, their doubtful joints unlabelled, and (n, 2) whether arms and legs were.
+        The people, their doubtful joints unlabelled, less those with hardly a joint left; and
+        (n, 2) whose arms and legs were in doubt.
     """
     network.eval()
     doubtful = []
@@ -100,6 +101,7 @@ def without_doubtful_sides(
     kept = []
     for person, (arms, legs) in zip(people, which, strict=True):
         xy = person.xy.copy()
-        xy[list(ARMS * arms + LEGS * legs)] = np.nan
-        kept.append(person._replace(xy=xy))
+        xy[list(ARMS * int(arms) + LEGS * int(legs))] = np.nan
+        if np.isfinite(xy).all(-1).sum() >= MIN_JOINTS:
+            kept.append(person._replace(xy=xy))
     return kept, which
