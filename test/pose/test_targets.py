@@ -154,3 +154,17 @@ def test_loss_is_the_weighted_squared_error_summed_over_stages(person, limb_weig
 def test_loss_of_the_targets_themselves_is_zero(person):
     targets = encode_people(person)
     assert loss([StageOutput(targets.joints, targets.limbs)], targets, torch.ones(14)) == 0
+
+
+def test_an_empty_image_says_so_everywhere(person):
+    xy = torch.from_numpy(np.stack([person, person]))[:, None].clone()
+    xy[1] = torch.nan
+    labelled = torch.tensor([[True], [False]])
+    targets = encode(xy, labelled, CELLS)
+    assert (targets.joint_weight[0] == ELSEWHERE).any()
+    for maps, weight in (
+        (targets.joints, targets.joint_weight),
+        (targets.limbs, targets.limb_weight),
+    ):
+        assert (maps[1] == 0).all()
+        assert (weight[1] == 1).all()
