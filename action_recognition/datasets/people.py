@@ -13,7 +13,7 @@ from action_recognition.datasets.coco import load_coco
 from action_recognition.datasets.jhmdb import load_jhmdb, person_boxes, reliable, video_path
 from action_recognition.datasets.lspet import load_lspet
 from action_recognition.errors import UserError
-from action_recognition.skeleton import FloatArray, face_from_head_top
+from action_recognition.skeleton import NUM_JOINTS, FloatArray, face_from_head_top
 
 #: LSP-extended has no official split: its last images are ours for validation. They are taken
 #: as a block, as neighbouring images can show the same person.
@@ -24,6 +24,10 @@ TEACHER_SCORE = 0.5
 MIN_JOINTS = 6
 #: A crop round a person takes in this part of the person's box on every side of it.
 BOX_MARGIN = 0.25
+#: How far from a person's joints, in parts of the longer side of their box, nothing of the person
+#: is left to be seen; and the width in pixels below which what is there shows too little.
+BESIDE_MARGIN = 0.3
+MIN_BESIDE = 48
 
 
 class Person(NamedTuple):
@@ -88,6 +92,23 @@ def jhmdb_people(
             jpeg = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
             people.append(Person(jpeg.tobytes(), xy.astype(np.float32)))
     return people
+
+
+def beside(person: Person) -> list[npt.NDArray[np.uint8]]:
+    """The parts of an image left and right of the person that are wide enough to show something.
+
+    Only people with nearly every joint labelled are asked: an unlabelled leg may stand anywhere.
+    """
+    known = np.isfinite(person.xy).all(-1)
+    if known.sum() < NUM_JOINTS - 1:
+        return []
+    image = person.image()
+    width = image.shape[1]
+    low, high = person.xy[known].min(0), person.xy[known].max(0)
+    margin = BESIDE_MARGIN * (high - low).max()
+    x0, x1 = int(low[0] - margin), int(high[0] + margin)
+    strips = [image[:, : max(x0, 0)], image[:, min(x1, width) :]]
+    return [strip for strip in strips if strip.shape[1] >= MIN_BESIDE]
 
 
 def coco_people(root: Path) -> list[Person]:

@@ -19,6 +19,7 @@ from action_recognition.datasets.coco import load_coco
 from action_recognition.datasets.people import (
     MIN_JOINTS,
     Person,
+    beside,
     coco_people,
     jhmdb_people,
     lspet_people,
@@ -37,6 +38,8 @@ Item = TypeVar('Item')
 
 #: A joint is right within this part of the torso size (PCK@0.2).
 PCK_FRACTION = 0.2
+#: Every n-th frame is looked at for people who are not there.
+GHOST_EVERY = 10
 
 
 def correct_joints(xy: FloatArray, truth: FloatArray) -> npt.NDArray[np.float32]:
@@ -161,7 +164,8 @@ def evaluate(
         pck_limb12, pck_all14, per_joint, n (people), detected (part of them with any joint),
         score_ece (of the scores of joints as probabilities that they are right), ms_per_image
         (median of the whole estimate); for coco also `pck_full_frame_limb12` and
-        `n_full_frame`, of whole photographs (`full_frame`).
+        `n_full_frame`, of whole photographs (`full_frame`); for jhmdb `ghosts_per_image` and
+        `n_empty`, of what is beside the people (`ghosts`).
     """
     root = data / set_name if (data / set_name).is_dir() else data
     people = spread(SETS[set_name](root), limit)
@@ -179,6 +183,7 @@ def evaluate(
         'detected': float(np.mean([(answer.score > 0).any() for answer in answers])),
         'score_ece': score_ece(answers),
         **(full_frame(root, estimator, limit) if set_name == 'coco' else {}),
+        **(ghosts(root, estimator, limit) if set_name == 'jhmdb' else {}),
         'ms_per_image': 1e3 * float(np.median([answer.seconds for answer in answers])),
         'device': estimator.device,
         'threads': torch.get_num_threads(),
@@ -200,6 +205,19 @@ def score_ece(answers: Sequence[Answer]) -> float | None:
     if not counts.any():
         return None
     return expected_calibration_error(score[counts], right[counts])
+
+
+def ghosts(root: Path, estimator: PoseEstimator, limit: int | None) -> dict[str, Any]:
+    """People seen where nobody is: left and right of the one person in frames of JHMDB.
+
+    A few of these pictures do show a bystander, so the figure is not 0 even for a perfect
+    estimator; it serves to compare two of them.
+    """
+    people = spread(jhmdb_people(root, 'test', GHOST_EVERY), limit)
+    strips = [strip for person in people for strip in beside(person)]
+    bar = tqdm(strips, unit='image', desc='nobody there', disable=None)
+    found = [len(estimator.estimate(np.ascontiguousarray(strip))) for strip in bar]
+    return {'ghosts_per_image': float(np.mean(found)) if found else None, 'n_empty': len(found)}
 
 
 def full_frame(root: Path, estimator: PoseEstimator, limit: int | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from action_recognition.datasets.people import Person
+from action_recognition.datasets.people import Person, beside
 from action_recognition.pose.estimator import PADDING
 from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray
 
@@ -17,10 +17,6 @@ Image = npt.NDArray[np.uint8]
 
 #: People one image of a batch can hold: itself and one pasted beside it.
 MAX_PEOPLE = 2
-#: How far from a person's joints, in parts of the longer side of their box, nothing of the person
-#: is left to be seen; and the width in pixels below which what is there shows too little.
-BESIDE_MARGIN = 0.3
-MIN_BESIDE = 48
 
 
 @dataclass(frozen=True)
@@ -68,9 +64,9 @@ class PoseDataset(Dataset):
         rng = np.random.default_rng((self.seed, index))
         person = self.people[index]
         if rng.random() < self.augmentation.empty:
-            strip = beside(person, rng)
-            if strip is not None:
-                return self._empty(strip, rng)
+            strips = beside(person)
+            if strips:
+                return self._empty(strips[int(rng.integers(len(strips)))], rng)
         image, xy = self._person(person, rng)
         people = [xy]
         if rng.random() < self.augmentation.composite:
@@ -136,24 +132,6 @@ class PoseDataset(Dataset):
         outside = ~((xy >= 0) & (xy <= size - 1)).all(-1)
         xy[outside] = np.nan
         return image, xy.astype(np.float32)
-
-
-def beside(person: Person, rng: np.random.Generator) -> Image | None:
-    """The part of an image to one side of the person, where it is large enough to show something.
-
-    Only people with nearly every joint labelled are asked: an unlabelled leg may stand anywhere.
-    """
-    known = np.isfinite(person.xy).all(-1)
-    if known.sum() < NUM_JOINTS - 1:
-        return None
-    image = person.image()
-    width = image.shape[1]
-    low, high = person.xy[known].min(0), person.xy[known].max(0)
-    margin = BESIDE_MARGIN * (high - low).max()
-    x0, x1 = int(low[0] - margin), int(high[0] + margin)
-    strips = [image[:, : max(x0, 0)], image[:, min(x1, width) :]]
-    strips = [strip for strip in strips if strip.shape[1] >= MIN_BESIDE]
-    return strips[int(rng.integers(len(strips)))] if strips else None
 
 
 def paste(

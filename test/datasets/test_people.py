@@ -1,5 +1,6 @@
 """People for the pose network, read from the real sets."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from action_recognition.datasets.people import (
     LSPET_VALIDATION,
     MIN_JOINTS,
     Person,
+    beside,
     jhmdb_people,
     lspet_people,
 )
@@ -19,6 +21,26 @@ from action_recognition.skeleton import FACE_FRACTION, Joint
 def test_damaged_image_is_a_clear_error():
     with pytest.raises(UserError, match='damaged'):
         Person(b'not an image', np.zeros((14, 2), np.float32)).image()
+
+
+def image_of_a_person(low, high, missing=0, width=300):
+    """A bright person between two columns of a dark image; the last joints perhaps unlabelled."""
+    image = np.full((120, width, 3), 40, np.uint8)
+    image[:, max(low - 15, 0) : high + 15] = 220  # hands and feet are farther out than joints
+    xy = np.stack([np.linspace(low, high, 14), np.linspace(10, 70, 14)], 1).astype(np.float32)
+    xy[14 - missing :] = np.nan
+    return Person(cv2.imencode('.png', image)[1].tobytes(), xy)
+
+
+def test_what_is_beside_a_person_shows_nothing_of_the_person():
+    left, right = beside(image_of_a_person(100, 160))
+    assert left.shape == (120, 82, 3)  # the joints' longer side is 60: 18 pixels on each side
+    assert right.shape == (120, 122, 3)
+    assert (left == 40).all() and (right == 40).all()
+    assert len(beside(image_of_a_person(10, 90))) == 1  # no room on the left
+    assert beside(image_of_a_person(10, 90, width=120)) == []
+    assert len(beside(image_of_a_person(100, 160, missing=1))) == 2
+    assert beside(image_of_a_person(100, 160, missing=2)) == []  # they may be anywhere
 
 
 def test_lspet_parts_do_not_overlap_and_leave_nothing(data_root):

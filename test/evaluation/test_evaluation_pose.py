@@ -7,7 +7,13 @@ import pytest
 from action_recognition.datasets.coco import CocoImage
 from action_recognition.datasets.people import Person
 from action_recognition.evaluation import pose as evaluation
-from action_recognition.evaluation.pose import correct_joints, evaluate, full_frame
+from action_recognition.evaluation.pose import (
+    GHOST_EVERY,
+    correct_joints,
+    evaluate,
+    full_frame,
+    ghosts,
+)
 from action_recognition.skeleton import JOINT_NAMES, Joint, Poses
 
 TRUTH = np.array(
@@ -163,3 +169,23 @@ def test_coco_gives_crops_and_whole_photographs(tmp_path, monkeypatch):
     assert figures['pck_limb12'] == 1
     assert figures['pck_full_frame_limb12'] == 0
     assert figures['n_full_frame'] == 1
+
+
+def test_ghosts_are_people_seen_beside_the_only_one(tmp_path, monkeypatch):
+    image = np.zeros((200, 300, 3), np.uint8)
+    jpeg = cv2.imencode('.jpg', image)[1].tobytes()
+    middle, at_the_left = TRUTH + np.float32([100, 0]), TRUTH
+    people = [Person(jpeg, middle.astype(np.float32))] * 2 + [Person(jpeg, at_the_left)]
+    asked = []
+
+    def load(root, part, every):
+        asked.append((root, part, every))
+        return people
+
+    monkeypatch.setattr(evaluation, 'jhmdb_people', load)
+    answers = Answers([poses_of(), poses_of(TRUTH), poses_of(TRUTH, TRUTH), poses_of(), poses_of()])
+    figures = ghosts(tmp_path, answers, None)
+    assert figures == {'ghosts_per_image': 3 / 5, 'n_empty': 5}
+    assert asked == [(tmp_path, 'test', GHOST_EVERY)]
+    monkeypatch.setattr(evaluation, 'jhmdb_people', lambda *_: [])
+    assert ghosts(tmp_path, answers, None) == {'ghosts_per_image': None, 'n_empty': 0}

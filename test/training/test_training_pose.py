@@ -18,7 +18,7 @@ from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
 from action_recognition.training.pose import PoseConfig, batches, calibrate, grow, run, trained
 from action_recognition.training.pose_calibration import fit_score
-from action_recognition.training.pose_data import Augmentation, PoseDataset, beside, paste
+from action_recognition.training.pose_data import Augmentation, PoseDataset, paste
 
 #: Dots of one colour per joint on black: where a joint is can be read off the image.
 COLOURS = [(0, 0, 40 + 16 * j) if j in (2, 5) else (40 + 16 * j, 0, 0) for j in range(14)]
@@ -87,16 +87,6 @@ def beside_a_wall(missing=0):
     xy = np.stack([np.linspace(15, 100, 14), np.linspace(10, 110, 14)], 1).astype(np.float32)
     xy[14 - missing :] = np.nan
     return Person(cv2.imencode('.png', image)[1].tobytes(), xy)
-
-
-def test_what_is_beside_a_person_shows_nothing_of_the_person():
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        strip = beside(beside_a_wall(), rng)
-        assert strip.shape == (120, 170, 3)
-        assert (strip == 40).all()
-    assert beside(beside_a_wall(missing=2), rng) is None  # a joint may be anywhere
-    assert beside(person(), rng) is None  # no room on either side
 
 
 def test_empty_images_have_no_labels(monkeypatch):
