@@ -13,7 +13,7 @@ import numpy as np
 
 from action_recognition.classes import BACKGROUND, BACKGROUND_LABEL
 from action_recognition.datasets import truth
-from action_recognition.datasets.bags import SKELETONS, BagSkeletons, topics
+from action_recognition.datasets.bags import SKELETONS, BagImages, BagSkeletons, topics
 from action_recognition.datasets.clips import SkeletonClip, natural_key, read_npz, require_file
 from action_recognition.datasets.folder import load_folder
 from action_recognition.errors import UserError
@@ -267,10 +267,8 @@ def _read_bag(
         if any(kind == SKELETONS for kind, _ in topics(path).values()):
             with BagSkeletons(str(path)) as bag:
                 people, origin = _tracks(bag)
-        else:  # images: the main person of the recording
-            video = Video(f'bags/{path.stem}', '', path.stem, path)
-            (clip,) = cache.clips([video])
-            people, origin = {truth.ANY: clip}, 0
+        else:
+            people, origin = _main_person(path, cache)
     except UserError as error:
         material.skipped[path.name] = str(error)
         return
@@ -284,11 +282,21 @@ def _read_bag(
             label = _label(segment.label)
             material.clips.append(replace(best, name=name, label=label, group=path.stem))
         else:
-            material.skipped[name] = f'nobody was tracked from {segment.start:g} to {segment.end:g}'
+            when = f'from {segment.start:.12g} to {segment.end:.12g}'
+            material.skipped[name] = f'nobody was tracked {when}'
 
 
 def _only(people: dict[str, SkeletonClip], person: str) -> dict[str, SkeletonClip]:
     return {name: clip for name, clip in people.items() if name in (person, truth.ANY)}
+
+
+def _main_person(path: Path, cache: JointCache) -> tuple[dict[str, SkeletonClip], int]:
+    """The main person in the images of a bag, whoever is asked for, and the first image's stamp."""
+    (clip,) = cache.clips([Video(f'bags/{path.stem}', '', path.stem, path)])
+    with BagImages(str(path)) as images:
+        origin = images.start
+    # What is kept has stamps from the first image on, as videos have; a truth may have absolute ones.
+    return {truth.ANY: replace(clip, stamps=clip.stamps + origin)}, origin
 
 
 def _tracks(frames: Iterable[Poses]) -> tuple[dict[str, SkeletonClip], int]:
@@ -319,8 +327,8 @@ def _tracks(frames: Iterable[Poses]) -> tuple[dict[str, SkeletonClip], int]:
 
 
 def _cut(clip: SkeletonClip, start: int, end: int) -> SkeletonClip | None:
-    """The part of a clip between two stamps, None where there is nothing."""
-    part = (clip.stamps >= start) & (clip.stamps < end)
+    """The part of a clip between two stamps of a truth, None where there is nothing."""
+    part = (clip.stamps >= start - truth.ROUNDING) & (clip.stamps < end - truth.ROUNDING)
     if not part.any():
         return None
     stamps = clip.stamps[part]

@@ -7,10 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bag_recipes import START, image_message, write_bag
 
+from action_recognition import weights
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
+from action_recognition.evaluation import estimated
 from action_recognition.evaluation.estimated import JointCache
+from action_recognition.pose.gaze import LookConfig
+from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import Poses
 from action_recognition.training import teach_data
 from action_recognition.training.teach_data import (
@@ -186,3 +191,82 @@ def test_segments_of_a_bag_are_clips_of_the_person_who_is_named(tmp_path, monkey
     np.testing.assert_array_equal(wave.stamps, np.arange(10) * 100_000_000)
     assert {clip.group for clip in material.clips} == {'kitchen'}
     assert set(material.skipped) == {'kitchen/wave_4', 'hall'}
+
+
+def test_a_bag_may_be_told_about_by_the_clock(tmp_path, monkeypatch):
+    touch(tmp_path, 'data/kitchen/metadata.yaml')
+    (tmp_path / 'truth.csv').write_text('bag,start,end,person,label\nkitchen,1,2,3,wave\n')
+    monkeypatch.setattr(teach_data, 'topics', lambda _: {'/skeletons': (teach_data.SKELETONS, 40)})
+    monkeypatch.setattr(teach_data, 'BagSkeletons', ClockBag)
+    (one,) = read_material(tmp_path / 'data', Cache(tmp_path), tmp_path / 'truth.csv').clips
+    begin = START // 10**9
+    (tmp_path / 'truth.csv').write_text(
+        f'bag,start,end,person,label\nkitchen,{begin + 1},{begin + 2},3,wave\n'
+        f'kitchen,{begin + 9},{begin + 10},3,nod\n'
+    )
+    material = read_material(tmp_path / 'data', Cache(tmp_path), tmp_path / 'truth.csv')
+    (two,) = material.clips
+    np.testing.assert_array_equal(one.xy[:, 0, 0], np.arange(10, 20))
+    np.testing.assert_array_equal(one.xy, two.xy)
+    np.testing.assert_array_equal(one.stamps, two.stamps)
+    assert material.skipped == {
+        'kitchen/nod_2': f'nobody was tracked from {begin + 9} to {begin + 10}'
+    }
+
+
+class ClockBag(Bag):
+    """The same by a clock that tells the time of the day."""
+
+    def __iter__(self):
+        for poses in super().__iter__():
+            yield replace(poses, stamp=poses.stamp - 100 * 10**9 + START)
+
+
+class Watcher:
+    """Finds one person in every image, who stands where the image is as bright as that."""
+
+    name, device = 'watcher', 'cpu'
+    images = 0
+
+    def estimate(self, image, stamp=0):
+        Watcher.images += 1
+        body = np.stack([np.linspace(0, 20, 14), np.linspace(0, 60, 14)], 1)
+        xy = (body + [image[0, 0, 0], 20])[None].astype(np.float32)
+        height, width = image.shape[:2]
+        return Poses(xy, np.ones((1, 14), np.float32), stamp=stamp, image_size=(width, height))
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize('jpeg', [False, True])
+@pytest.mark.parametrize('begin', [0, START // 10**9])
+def test_images_of_a_bag_are_looked_at(tmp_path, monkeypatch, jpeg, begin):
+    monkeypatch.setattr(estimated, 'create_estimator', lambda *_: Watcher())
+    monkeypatch.setattr(Watcher, 'images', 0)
+    pose = tmp_path / 'small.safetensors'
+    header = weights.Header(kind='pose', name='small', config={'stages': 1})
+    weights.save(pose, PoseNetwork(1).state_dict(), header)
+    images = (
+        image_message(np.full((120, 160, 3), k, np.uint8), START + k * 100_000_000, jpeg)
+        for k in range(40)
+    )
+    (tmp_path / 'data').mkdir()
+    write_bag(tmp_path / 'data' / 'kitchen', {'/camera/image': images})
+    (tmp_path / 'truth.csv').write_text(
+        'bag,start,end,person,label\n'
+        f'kitchen,{begin + 1},{begin + 2},any,wave\nkitchen,{begin + 2.5},{begin + 3.5},7,nod\n'
+        f'kitchen,{begin + 50},{begin + 51},any,nod\n'
+    )
+    cache = JointCache(tmp_path / 'cache', str(pose), look=LookConfig('full'))
+    for _ in range(2):
+        material = read_material(tmp_path / 'data', cache, tmp_path / 'truth.csv')
+        wave, nod = material.clips
+        assert (wave.label, wave.group, nod.label) == ('wave', 'kitchen', 'nod')
+        # The brightness, and with it the place, is the number of the image.
+        np.testing.assert_allclose(wave.xy[:, 0, 0], np.arange(10, 20), atol=1)
+        np.testing.assert_allclose(nod.xy[:, 0, 0], np.arange(25, 35), atol=1)
+        np.testing.assert_array_equal(wave.stamps, np.arange(10) * 100_000_000)
+        assert wave.image_size == (160, 120)
+        assert list(material.skipped) == ['kitchen/nod_3']
+    assert Watcher.images == 40
