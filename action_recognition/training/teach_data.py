@@ -295,7 +295,7 @@ def _main_person(path: Path, cache: JointCache) -> tuple[dict[str, SkeletonClip]
     (clip,) = cache.clips([Video(f'bags/{path.stem}', '', path.stem, path)])
     with BagImages(str(path)) as images:
         origin = images.start
-    # What is kept has stamps from the first image on, as videos have; a truth may have absolute ones.
+    # Joints of videos are kept with stamps from the first image on; a truth may have absolute ones.
     return {truth.ANY: replace(clip, stamps=clip.stamps + origin)}, origin
 
 

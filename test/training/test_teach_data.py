@@ -231,7 +231,7 @@ class Watcher:
     def estimate(self, image, stamp=0):
         Watcher.images += 1
         body = np.stack([np.linspace(0, 20, 14), np.linspace(0, 60, 14)], 1)
-        xy = (body + [image[0, 0, 0], 20])[None].astype(np.float32)
+        xy = (body + np.array([image[0, 0, 0], 20]))[None].astype(np.float32)
         height, width = image.shape[:2]
         return Poses(xy, np.ones((1, 14), np.float32), stamp=stamp, image_size=(width, height))
 
