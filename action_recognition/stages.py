@@ -150,7 +150,7 @@ class Sight(NamedTuple):
         poses: the tracked people.
         image: its pixels; None if the image came before.
         repeats: how often an image of this stamp has come before.
-        full: whether the whole image was looked at.
+        full: whether the whole image was looked at for the answer.
         crops: how many crops were.
     """
 
@@ -208,6 +208,13 @@ class Perception:
             poses = self.tracker.update(found)
         self._last = Sight(poses, None)
         return Sight(poses, image, 0, self.gaze.last.full, len(self.gaze.last.regions))
+
+    def look_around(self) -> bool:
+        """Look for newcomers in the last image when the answer is out: `Gaze.look_around`."""
+        if not self.gaze.last.around:
+            return False
+        with self._timed('look around'):
+            return self.gaze.look_around()
 
 
 class Recognizer(Protocol):

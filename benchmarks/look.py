@@ -186,7 +186,8 @@ class Tally:
             people = tracker.update(found)
             self.people.append(len(people))
             self.crops.append(len(self.gaze.last.regions))
-            self.full.append(self.gaze.last.full)
+            # Newcomers beside known people are looked for when the answer is out.
+            self.full.append(self.gaze.last.full or self.gaze.look_around())
             labelled = np.isfinite(truth).all(-1)
             if labelled.sum() < MIN_JOINTS:
                 continue

@@ -271,6 +271,7 @@ def look(
                 continue
             took.append(1e3 * (time.perf_counter() - begin))
             frames.append(sight.poses)
+            stage.look_around()
         if not frames:
             raise UserError(f'{bag.name}: no image can be read: {problems[0]}')
         return Frames(bag.name, frames, repeated, tuple(problems), np.array(took))

@@ -295,6 +295,7 @@ class PerceptionNode(StageNode):
         for receive in self.receivers:
             receive(header, poses)
         with self.health.timed('publish'):
+        self.health.count('full_images', self._stage.look_around())
             self.health.sent('skeletons')
             # For ten people, building the message takes longer than tracking them.
             if self._skeletons.get_subscription_count():

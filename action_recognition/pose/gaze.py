@@ -43,7 +43,8 @@ class LookConfig:
     Attributes:
         mode: 'full', the whole image every time; 'crops', a crop round everybody who is known.
         full_every: with crops, the whole image is seen at least in every n-th image, for
-            newcomers.
+            newcomers. Nobody waits for that: it is done after the answer, and who is found gets a
+            crop in the next image.
         crop_size: side of a crop in pixels of the network's input, a multiple of 8.
         margin: room round a person in a crop, on every side, in parts of the person's longer side.
         max_crops: most crops of one image; while there are more people, the whole image is seen
@@ -77,12 +78,21 @@ class Glance(NamedTuple):
     """What was looked at in one image.
 
     Attributes:
-        full: whether the whole image was.
+        full: whether the whole image was, for the answer.
         regions: (n, 3) left, top and side of each crop, in pixels of the image.
+        around: whether the whole image is still to be looked at, by `look_around`.
     """
 
     full: bool
     regions: IntArray
+    around: bool = False
+
+
+class Unseen(NamedTuple):
+    """An image that is still to be looked at whole, and whom the crops have told of or denied."""
+
+    image: npt.NDArray[np.uint8]
+    looked_at: list[People]
 
 
 class Gaze:
@@ -112,6 +122,8 @@ class Gaze:
         self._images_since_full = 0
         self._lost: set[int] = set()
         self._search = True
+        self._unseen: Unseen | None = None
+        self._newcomers: list[People] = []
 
     def warm_up(self) -> None:
         """Get ready for every number of crops: later, the first of a number would wait for that."""
@@ -124,9 +136,9 @@ class Gaze:
         """The people in an image, without identities.
 
         With crops, the person found in a crop is the one most like the person expected there. The
-        whole image is seen too if nobody is known, if it was not seen in the last `full_every` - 1
-        images, if a tracked person was not found in the last image but in the one before, and
-        while there are more people than crops.
+        whole image is seen too if nobody is known, if a tracked person was not found in the last
+        image but in the one before, and while there are more people than crops. In every
+        `full_every`-th image it is left to `look_around`.
 
         Args:
             image: (h, w, 3) uint8 BGR.
@@ -146,30 +158,61 @@ class Gaze:
         if self._stamp is not None and (stamp < self._stamp or size != self._size):
             self.reset()
         self._stamp, self._size = stamp, size
+        self.look_around()
         if known.image_size != size:
             known = Poses.empty(stamp, size)
-        known, regions, more = self._choose(known)
-        self._images_since_full += 1
-        full = (
-            self._search or more or not len(known)
-            or self._images_since_full >= self.config.full_every
-        )  # fmt: skip
+        nobody = not len(known)
+        known, regions, more = self._choose(self._with_newcomers(known))
+        full = self._search or more or nobody
         found = self._crops(estimator, image, known, regions)
         self._note_lost(known, found)
         people = [person for person in found if person is not None]
+        denied = [
+            People(xy, score)
+            for xy, score, person in zip(known.xy, known.score, found, strict=True)
+            if person is None
+        ]
+        looked_at = people + denied
         if full:
+            people += _strangers(estimator.estimate(image, stamp), looked_at)
+        self._images_since_full = 0 if full else self._images_since_full + 1
+        around = self._images_since_full >= self.config.full_every
+        if around:
             self._images_since_full = 0
-            denied = [
-                People(xy, score)
-                for xy, score, person in zip(known.xy, known.score, found, strict=True)
-                if person is None
-            ]
-            people += _strangers(estimator.estimate(image, stamp), people + denied)
-        self.last = Glance(full, regions)
+            self._unseen = Unseen(image, looked_at)
+        self.last = Glance(full, regions, around)
         if not people:
             return Poses.empty(stamp, size)
         xy, score = (np.stack(part) for part in zip(*people, strict=True))
         return Poses(xy, score, stamp=stamp, image_size=size)
+
+    def look_around(self) -> bool:
+        """Look for newcomers in the whole of the last image, where that is still to be done.
+
+        To be called when the answer about that image is out; else the next `look` begins with it.
+        The answers are the same. Returns whether the image was looked at.
+        """
+        if not self._unseen:
+            return False
+        image, looked_at = self._unseen
+        self._unseen = None
+        assert sees_crops(self.estimator)
+        self._newcomers = _strangers(self.estimator.estimate(image), looked_at)
+        return True
+
+    def _with_newcomers(self, known: Poses) -> Poses:
+        """The people who are known and those whom `look_around` has found, in that order."""
+        new, self._newcomers = self._newcomers, []
+        if not new:
+            return known
+        xy, score = (np.stack(part) for part in zip(*new, strict=True))
+        return Poses(
+            np.concatenate([known.xy, xy]),
+            np.concatenate([known.score, score]),
+            np.concatenate([known.track_id, np.full(len(new), -1)]),
+            known.stamp,
+            known.image_size,
+        )
 
     def _choose(self, known: Poses) -> tuple[Poses, IntArray, bool]:
         """Who gets a crop, their regions, and whether there are more people than that.

@@ -322,11 +322,11 @@ def test_crops_follow_people_and_the_full_image_finds_newcomers(graph):
         publisher.publish(boxes(40 * i, *corners))
         graph.until(lambda n=i: len(skeletons) == n + 1)
     full, crop = (240, 320, 3), (96, 96, 3)
-    # The newcomer of the 3rd image is seen when the full image is due, in the 5th.
+    # The newcomer of the 3rd image is seen when the full image is due, after the 5th.
     expected = [full, (1, *crop), (1, *crop), (1, *crop), (1, *crop), full]
     expected += [(2, *crop), (2, *crop), (2, *crop)]
     assert estimator.inputs == expected
-    assert [[s.track_id for s in m.skeletons] for m in skeletons] == [[1]] * 6 + [[1, 2]] * 2
+    assert [[s.track_id for s in m.skeletons] for m in skeletons] == [[1]] * 7 + [[1, 2]]
     for message, corners in zip(skeletons, scenes, strict=True):
         for skeleton, corner in zip(message.skeletons, corners, strict=False):
             nose, ankle = skeleton.joints[0], skeleton.joints[13]

@@ -154,8 +154,8 @@ def test_all_crops_are_one_batch_and_everybody_is_found_once():
 @pytest.mark.parametrize(
     ('full_every', 'seen', 'expected'),
     [
-        (1, '####', 'FFFF'),
-        (3, '########', 'F..F..F.'),
+        (1, '####', 'Faaa'),
+        (3, '########', 'F..a..a.'),
         (100, '########', 'F.......'),
         (100, '    ####', 'FFFFF...'),  # nobody: look everywhere
         (100, '###  ###', 'F...F...'),  # lost in the 4th: look everywhere in the 5th, once
@@ -163,7 +163,7 @@ def test_all_crops_are_one_batch_and_everybody_is_found_once():
     ],
 )
 def test_when_the_whole_image_is_seen(full_every, seen, expected):
-    """# the person is there; F the whole image was seen."""
+    """# the person is there; F the whole image was seen, a: after the answer."""
     world = World()
     gaze = gaze_at(world, full_every=full_every)
     tracker = Tracker(TrackerConfig(confirmations=1))
@@ -172,7 +172,7 @@ def test_when_the_whole_image_is_seen(full_every, seen, expected):
     for i, mark in enumerate(seen):
         world.people = person if mark == '#' else person[:0]
         tracker.update(gaze.look(ramp(), i * FRAME, tracker.predict(i * FRAME)))
-        looks += 'F' if gaze.last.full else '.'
+        looks += 'F' if gaze.last.full else 'a' if gaze.last.around else '.'
     assert looks == expected
 
 
@@ -185,7 +185,8 @@ def test_a_newcomer_is_found_by_the_whole_image_and_then_followed():
         people = tracker.update(gaze.look(ramp(), i * FRAME, tracker.predict(i * FRAME)))
         ids.append(people.track_id.tolist())
     assert world.glances == ['full', 1, 1, 1, 1, 1, 'full', 2, 2, 2]
-    assert ids == [[1]] * 7 + [[1, 2]] * 2
+    # Seen after the answer to the 6th image, in a crop from the 7th on, confirmed in the 8th.
+    assert ids == [[1]] * 8 + [[1, 2]]
 
 
 def test_a_crop_answers_for_the_person_expected_there():
@@ -224,9 +225,67 @@ def test_nobody_is_found_twice_by_crops_and_the_whole_image():
     world = World(*people)
     gaze = started(world, people[0], full_every=2)
     found = gaze.look(ramp(), 2, known(people[0]))
+    np.testing.assert_allclose(found_people(found), people[:1], atol=0.7)
+    assert (gaze.last.full, len(gaze.last.regions), gaze.last.around) == (False, 1, True)
+    assert gaze.look_around()
     assert world.glances == [1, 'full']
+    assert not gaze.look_around()  # once
+    found = gaze.look(ramp(), 3, known(people[0]))
+    assert world.glances == [1, 'full', 2]
     np.testing.assert_allclose(found_people(found), people, atol=0.7)
-    assert (gaze.last.full, len(gaze.last.regions)) == (True, 1)
+
+
+@pytest.mark.parametrize('early', [True, False])
+def test_looking_around_gives_the_same_now_or_with_the_next_image(early):
+    people = standing((80, 80), (220, 80))
+    world = World(*people)
+    gaze = started(world, people[0], full_every=2)
+    gaze.look(ramp(), 2, known(people[0]))
+    if early:
+        assert gaze.look_around()
+    found = gaze.look(ramp(), 3, known(people[0]))
+    assert world.glances == [1, 'full', 2]
+    np.testing.assert_allclose(found_people(found), people, atol=0.7)
+
+
+@pytest.mark.parametrize('anew', ['clock', 'size', 'reset'])
+def test_newcomers_are_forgotten_when_the_gaze_begins_anew(anew):
+    people = standing((80, 80), (220, 80))
+    world = World(*people)
+    gaze = started(world, people[0], full_every=2)
+    gaze.look(ramp(), 2, known(people[0]))
+    image, size, stamp = ramp(), (WIDTH, HEIGHT), 3
+    if anew == 'clock':
+        stamp = 1
+    elif anew == 'size':
+        image, size = ramp(400, 240), (400, 240)
+    else:
+        gaze.reset()
+        assert not gaze.look_around()
+    gaze.look(image, stamp, known(people[0], size=size))
+    assert world.glances == [1, 1, 'full']
+
+
+def test_newcomers_take_crops_after_those_who_are_known():
+    people = standing((60, 80), (160, 80), (260, 80))
+    world = World(*people)
+    gaze = started(world, people[0], full_every=2, max_crops=2)
+    gaze.look(ramp(), 2, known(people[0]))
+    found = gaze.look(ramp(), 3, known(people[0]))
+    # Two newcomers, one crop left: the whole image is seen at once.
+    assert world.glances == [1, 'full', 2, 'full']
+    np.testing.assert_allclose(found_people(found), people, atol=0.7)
+
+
+def test_nobody_waits_for_the_rest_of_the_image_when_nobody_is_known():
+    world = World(*standing((80, 80)))
+    gaze = started(world, *standing((80, 80)), full_every=2)
+    gaze.look(ramp(), 2, known(*standing((80, 80))))
+    world.people = np.array(standing((220, 80)))
+    gaze.look_around()
+    found = gaze.look(ramp(), 3, Poses.empty(3, (WIDTH, HEIGHT)))
+    assert gaze.last.full
+    assert len(found) == 1
 
 
 def test_a_crop_outweighs_the_whole_image():
