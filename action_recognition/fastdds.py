@@ -1,7 +1,8 @@
 """The Fast DDS profile that lets images pass between processes.
 
 By default a shared-memory segment holds 512 KB: with best-effort QoS most 640x480 images are lost
-on the way (`config/fastdds_shm.xml` has the details).
+on the way. The profile also lets nodes that are started again be found sooner
+(`config/fastdds_shm.xml` has the details).
 """
 
 from __future__ import annotations

@@ -234,6 +234,9 @@ class Recognizer(Protocol):
     def configure(self, config: LabelConfig, forget_after: float) -> None:
         """Take over other thresholds, for people known and to come."""
 
+    def reset(self) -> None:
+        """Forget everybody."""
+
     def close(self) -> None:
         """Give back the memory of the device."""
 
@@ -244,7 +247,7 @@ class Verdict(NamedTuple):
     Attributes:
         estimates: one of each person, then those that ended.
         repeated: the people of this stamp have come before, and this is the same answer.
-        reset: the clock jumped backwards, so everybody was forgotten first.
+        reset: the clock jumped backwards, or ids began anew, so everybody was forgotten first.
     """
 
     estimates: list[ActionEstimate]
@@ -261,8 +264,11 @@ class Recognition:
         self._order = Order()
         self._last: tuple[int, list[ActionEstimate]] | None = None
 
-    def process(self, poses: Poses) -> Verdict:
+    def process(self, poses: Poses, anew: bool = False) -> Verdict:
         """Take in the people of an image; those of the last stamp once more change nothing.
+
+        Args:
+            anew: the ids no longer mean whom they meant.
 
         Raises:
             LateInput: they were overtaken.
@@ -271,7 +277,9 @@ class Recognition:
             return Verdict(self._last[1], repeated=True)
         if self._last:
             self._order.check(poses.stamp, self._last[0])
-        reset = self._last is not None and poses.stamp < self._last[0]
+        reset = self._last is not None and (anew or poses.stamp < self._last[0])
+        if anew:
+            self.recognizer.reset()
         with self._timed('recognize'):
             estimates = self.recognizer.update(poses)
         self._last = (poses.stamp, estimates)

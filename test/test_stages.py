@@ -55,6 +55,9 @@ class Counter:
     def configure(self, config, forget_after):
         pass
 
+    def reset(self):
+        self.asked = 0
+
     def close(self):
         pass
 
@@ -147,6 +150,19 @@ def test_the_people_of_the_same_stamp_get_the_same_answer():
     assert again.estimates is first.estimates
     assert later.estimates[0].began == 2
     assert (back.repeated, back.reset) == (False, True)
+
+
+def test_ids_that_begin_anew_change_nothing_in_what_is_late_or_known():
+    recognizer = Counter()
+    stage = Recognition(recognizer)
+    assert not stage.process(Poses.empty(1000 * MS), anew=True).reset
+    stage.process(Poses.empty(1040 * MS))
+    assert stage.process(Poses.empty(1040 * MS), anew=True).repeated
+    with pytest.raises(LateInput):
+        stage.process(Poses.empty(1000 * MS), anew=True)
+    assert recognizer.asked == 2
+    assert stage.process(Poses.empty(1080 * MS), anew=True).reset
+    assert recognizer.asked == 1
 
 
 def test_parameters_reach_the_part_they_are_named_for():

@@ -36,6 +36,8 @@ from action_recognition.nodes.worker import Worker
 
 #: How images may arrive, in the words of image_transport.
 TRANSPORTS = ('raw', 'compressed')
+#: Whether rclpy tells about a message more than its content; that of Humble does not.
+TELLS_NUMBERS = hasattr(Subscription, 'CallbackType')
 
 AUTOSTART = Setting(
     'autostart',
@@ -139,30 +141,37 @@ class StageNode(LifecycleNode):
         self,
         kind: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         qos: QoSProfile,
         limit: int = MAX_RESULT_BYTES,
+        numbered: bool = False,
     ) -> Subscription:
         """A subscription that lives until deactivation.
 
         A message of more than `limit` bytes, or one that cannot be deserialised, counts as received
         and rejected.
+
+        Args:
+            numbered: the callback also gets the number of the message among those of its sender,
+                None where the middleware does not tell.
         """
 
         # Raw, since deserialising is what costs: megabytes of skeletons stop a node for seconds.
-        def receive(data: bytes) -> None:
+        def receive(data: bytes, info: Mapping[str, Any]) -> None:
             messages: list[Any] = []
             with self.health.timed('deserialize'):
                 self.attempt(lambda: messages.append(_deserialize(data, kind, topic, limit)))
-            if messages:
-                callback(messages[0])
-            else:
+            if not messages:
                 self.health.received()
+            elif numbered:
+                callback(messages[0], info.get('publication_sequence_number'))
+            else:
+                callback(messages[0])
 
         subscription = self.create_subscription(
             kind,
             topic,
-            receive,
+            receive if TELLS_NUMBERS else lambda data: receive(data, {}),
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=True,

@@ -27,7 +27,7 @@ from action_recognition.pose.revival import RevivingEstimator
 from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.stages import Perception, PerceptionConfig
-from action_recognition.tracking.tracker import TrackerConfig
+from action_recognition.tracking.tracker import Tracker, TrackerConfig
 from action_recognition.visualization.overlay import Caption, draw_people
 
 ESTIMATOR = EstimatorConfig()
@@ -202,6 +202,9 @@ class PerceptionNode(StageNode):
         self.health.expects_input = True
         self._estimator_factory = estimator_factory
         self._estimator: PoseEstimator | None = None
+        # One for the life of the node: ids go on, or whoever listens would take a newcomer of the
+        # next activation for somebody of the last.
+        self._tracker = Tracker()
         self._worker: Worker[Image | CompressedImage | Picture] | None = None
         self._captions: dict[int, Caption] = {}
 
@@ -219,6 +222,9 @@ class PerceptionNode(StageNode):
         )
         self._estimator = estimator
         self._stage = Perception(estimator, config.look, config.tracker, self.health.timed)
+        self._tracker.reset()
+        self._tracker.config = config.tracker
+        self._stage.tracker = self._tracker
         # Otherwise people would wait for that whenever there are more of them than ever before.
         self._stage.gaze.warm_up()
         self._header = Header()

@@ -138,9 +138,10 @@ class RecognizerNode(StageNode):
         with self._busy:
             self._stage = Recognition(recognizer, self.health.timed)
             self._last = ActionLabelArray()
+            self._number: int | None = None
         self._announce(recognizer, config)
         if self.subscribes:
-            self.subscribe(SkeletonArray, 'skeletons', self._on_skeletons, result_qos())
+            self.subscribe(SkeletonArray, 'skeletons', self._on_skeletons, result_qos(), numbered=True)
         self.get_logger().info(
             f'{config.model} knows {len(recognizer.labels)} actions, on {recognizer.device}'
         )
@@ -164,10 +165,10 @@ class RecognizerNode(StageNode):
         with self.health.frame(poses.stamp, 'skeletons'):
             self.attempt(partial(self._process, header, poses))
 
-    def _on_skeletons(self, message: SkeletonArray) -> None:
+    def _on_skeletons(self, message: SkeletonArray, number: int | None) -> None:
         self.health.received()
         with self.health.frame(stamp_to_ns(message.header.stamp), 'skeletons'):
-            self.attempt(lambda: self._process(message.header, msg_to_poses(message)))
+            self.attempt(lambda: self._process(message.header, msg_to_poses(message), number))
 
     def _config(self, changes: Mapping[str, Any]) -> RecognizerConfig:
         values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}
@@ -177,18 +178,22 @@ class RecognizerNode(StageNode):
         now = self.get_clock().now().to_msg()
         self._labels.publish(labels_to_msg(recognizer.labels, config.labels.enter, now))
 
-    def _process(self, header: Header, poses: Poses) -> None:
+    def _process(self, header: Header, poses: Poses, number: int | None = None) -> None:
         with self._busy:
             if self._stage is None:
                 return
-            verdict = self._stage.process(poses)
+            # A sender who has begun to count again does so with the ids of people as well.
+            anew = number is not None and self._number is not None and number < self._number
+            verdict = self._stage.process(poses, anew)
             if verdict.repeated:
                 self.health.count('repeated')
                 self._publish()
             else:
+                self._number = number
                 if verdict.reset:
                     self.health.count('resets')
-                    self.warn('reset', 'the clock jumped backwards: everybody is forgotten')
+                    reason = 'skeletons have another sender' if anew else 'the clock jumped back'
+                    self.warn('reset', f'{reason}: everybody is forgotten')
                 with self.health.timed('convert'):
                     self._last = estimates_to_msg(verdict.estimates, header)
                 self._publish()

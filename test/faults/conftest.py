@@ -48,6 +48,38 @@ class People:
         return bgr_to_image(picture, Header(stamp=ns_to_stamp(stamp), frame_id='eye'))
 
 
+class RecognizerReference:
+    """The recogniser alone, without a node and without faults."""
+
+    def __init__(self):
+        from action_recognition.recognition.stream import StreamingRecognizer
+        from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition
+
+        self._stage = Recognition(StreamingRecognizer.from_weights(DEFAULT_RECOGNIZER))
+
+    def answer(self, message):
+        from action_recognition.nodes.convert import msg_to_poses
+        from action_recognition.recognition.labels import UNKNOWN
+
+        verdict = self._stage.process(msg_to_poses(message))
+        return [
+            ('' if e.class_id == UNKNOWN else e.label, [float(s) for s in e.scores])
+            for e in verdict.estimates
+        ]
+
+
+@pytest.fixture
+def make_reference():
+    """Makes a recogniser alone, that knows nobody yet."""
+    return RecognizerReference
+
+
+@pytest.fixture
+def stand_ins():
+    """The module that has the stand-ins, for processes of their own."""
+    return NODES
+
+
 @pytest.fixture
 def people():
     """Good input."""

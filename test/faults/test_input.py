@@ -84,7 +84,7 @@ def break_skeletons(message, kind, value, seed):
     return message
 
 
-def test_fuzzed_skeletons_leave_no_trace(graph, people):
+def test_fuzzed_skeletons_leave_no_trace(graph, people, make_reference):
     """10,000 broken messages: answers to the good ones are those of an undisturbed node."""
     node = graph.node(RecognizerNode)
     actions = graph.collect(ActionLabelArray, 'actions', result_qos())
@@ -117,31 +117,11 @@ def test_fuzzed_skeletons_leave_no_trace(graph, people):
     rejected = node.health.counted('rejected')
     assert sent['bad'] / 2 < rejected <= sent['bad']
     assert node.health.counted('received') == rejected + sent['good']
-    clean = RecognizerReference()
+    clean = make_reference()
     for i, message in enumerate(actions):
         assert [(a.label, list(a.scores)) for a in message.actions] == clean.answer(
             people.skeletons(i)
         )
-
-
-class RecognizerReference:
-    """The recogniser alone, without a node and without faults."""
-
-    def __init__(self):
-        from action_recognition.recognition.stream import StreamingRecognizer
-        from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition
-
-        self._stage = Recognition(StreamingRecognizer.from_weights(DEFAULT_RECOGNIZER))
-
-    def answer(self, message):
-        from action_recognition.nodes.convert import msg_to_poses
-        from action_recognition.recognition.labels import UNKNOWN
-
-        verdict = self._stage.process(msg_to_poses(message))
-        return [
-            ('' if e.class_id == UNKNOWN else e.label, [float(s) for s in e.scores])
-            for e in verdict.estimates
-        ]
 
 
 IMAGES = st.tuples(
@@ -205,7 +185,7 @@ def test_fuzzed_compressed_images(graph, people, estimator, handled):
     assert node.health.counted('processed') == 1
 
 
-def test_duplicate_and_reordered_stamps_change_nobody(graph, people):
+def test_duplicate_and_reordered_stamps_change_nobody(graph, people, make_reference):
     graph.node(RecognizerNode)
     actions = graph.collect(ActionLabelArray, 'actions', result_qos())
     publisher = graph.publisher(SkeletonArray, 'skeletons', result_qos())
@@ -218,7 +198,7 @@ def test_duplicate_and_reordered_stamps_change_nobody(graph, people):
             == stamp_to_ns(people.skeletons(9).header.stamp)
         )
     )
-    clean = RecognizerReference()
+    clean = make_reference()
     answers = {}
     for i in (0, 1, 3, 4, 7, 8, 9):
         message = people.skeletons(i)

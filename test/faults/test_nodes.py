@@ -24,6 +24,8 @@ from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.pose.revival import FAILURES
+from action_recognition.recognition.stream import StreamingRecognizer
+from action_recognition.stages import DEFAULT_RECOGNIZER
 
 #: Set in a process that runs one test alone.
 FRESH = 'ACTION_RECOGNITION_FRESH_PROCESS'
@@ -164,22 +166,30 @@ def test_two_robots_do_not_hear_each_other(graph, people):
 
 
 @pytest.fixture
-def start(domain_id):
-    """Starts a node as a process; one that is left is killed."""
+def run_process(domain_id):
+    """Starts a process; one that is left is killed."""
     processes = []
 
-    def start(node, *arguments, prefix=(), **environment):
-        command = [*prefix, sys.executable, '-m', 'action_recognition.cli', 'run', node]
-        process = subprocess.Popen(
-            [*command, *arguments], env=os.environ | {'ROS_DOMAIN_ID': str(domain_id)} | environment
-        )
+    def run(command):
+        process = subprocess.Popen(command, env=os.environ | {'ROS_DOMAIN_ID': str(domain_id)})
         processes.append(process)
         return process
 
-    yield start
+    yield run
     for process in processes:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def start(run_process):
+    """Starts a node as a process."""
+
+    def start(node, *arguments, prefix=()):
+        command = [*prefix, sys.executable, '-m', 'action_recognition.cli', 'run', node]
+        return run_process([*command, *arguments])
+
+    return start
 
 
 def test_killed_recognizer(graph, start, people):
@@ -200,6 +210,62 @@ def test_killed_recognizer(graph, start, people):
 
         graph.until(answered)
         assert {a.track_id for a in actions[-1].actions} == {1, 2}
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+#: A perception process whose network is the stand-in of the module that it is given.
+PERCEPTION = """
+import importlib.util, sys
+from action_recognition.nodes.common import run
+from action_recognition.nodes.perception import PerceptionNode
+spec = importlib.util.spec_from_file_location('stand_ins', sys.argv[1])
+stand_ins = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(stand_ins)
+sys.exit(run(
+    lambda: [PerceptionNode(estimator_factory=lambda *_: stand_ins.FakeEstimator())],
+    ['--ros-args', '-p', 'look.mode:=full'],
+))
+"""
+
+
+def test_killed_perception(graph, run_process, people, stand_ins):
+    """Its ids begin anew; person 1 of the new process is nobody whom the recogniser knows."""
+    taken = []
+
+    class Recorder(StreamingRecognizer):
+        def update(self, poses):
+            taken.append(poses)
+            return super().update(poses)
+
+    node = graph.node(RecognizerNode, recognizer_factory=Recorder.from_weights)
+    actions = graph.collect(ActionLabelArray, 'actions', result_qos())
+    publisher = graph.peer.create_publisher(Image, 'image', image_qos())
+    frames = 0
+
+    def show(images):
+        """Images 40 ms apart, each sent until it is answered."""
+        nonlocal frames
+        for _ in range(images):
+            image = people.image(frames)
+            frames += 1
+
+            def answered(image=image):
+                publisher.publish(image)
+                return actions and actions[-1].header.stamp == image.header.stamp
+
+            graph.until(answered)
+
+    for life in range(2):
+        taken.clear()
+        process = run_process([sys.executable, '-c', PERCEPTION, str(stand_ins)])
+        show(SECOND)
+        assert node.health.counted('resets') == life
+        assert {a.track_id for a in actions[-1].actions} == {1}
+        clean = StreamingRecognizer.from_weights(DEFAULT_RECOGNIZER)
+        for poses in taken:  # of this life alone
+            estimates = clean.update(poses)
+        assert [list(a.scores) for a in actions[-1].actions] == [list(e.scores) for e in estimates]
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
 

@@ -179,9 +179,12 @@ class FakeRecognizer:
     def close(self) -> None:
         self.closed = True
 
+    def reset(self) -> None:
+        self.seen = []
+
     def update(self, poses: Poses) -> list[ActionEstimate]:
         if self.seen and poses.stamp < self.seen[-1].stamp:
-            self.seen = []
+            self.reset()
         self.seen.append(poses)
         confidence = 1 - 1 / (1 + len(self.seen))
         scores = np.array([1 - confidence, confidence], np.float32)

@@ -362,3 +362,15 @@ def test_absent_gpu(graph):
     status = node.health.report('', '')
     assert status.level == DiagnosticStatus.ERROR
     assert 'torch sees 0 GPUs' in status.message
+
+
+def test_ids_go_on_after_deactivation(graph, node, feed, estimator):
+    estimator.close = lambda: None  # one stands for all
+    skeletons = graph.collect(SkeletonArray, 'skeletons', result_qos())
+    feed(image(0))
+    node.trigger_deactivate()
+    node.trigger_activate()
+    graph.until(lambda: graph.peer.count_subscribers('image') == 1)
+    feed(image(40))
+    graph.until(lambda: len(skeletons) == 2)
+    assert [m.skeletons[0].track_id for m in skeletons] == [1, 2]

@@ -108,6 +108,27 @@ def test_clock_jump(graph, node, actions, send):
     assert node.health.counted('resets') == 1
 
 
+def test_another_sender_begins_with_everybody_anew(graph, node, actions, send):
+    for ms in (0, 40, 80):
+        send(skeletons(ms))
+    other = graph.publisher(SkeletonArray, 'skeletons', result_qos())
+    graph.until(lambda: len(actions) == 3)
+    bad = skeletons(100)
+    bad.skeletons[0].joints[4].score = 2.0
+    for message in (bad, skeletons(80), skeletons(60)):  # refused, known and late
+        other.publish(message)
+    graph.until(lambda: node.health.counted('rejected') == 2)
+    send(skeletons(120))
+    send(skeletons(160))
+    graph.until(lambda: len(actions) == 6)
+    assert node.health.counted('resets') == 0
+    assert actions[-1].actions[0].confidence == pytest.approx(5 / 6)
+    other.publish(skeletons(200))
+    graph.until(lambda: len(actions) == 7)
+    assert node.health.counted('resets') == 1
+    assert actions[-1].actions[0].confidence == pytest.approx(1 / 2)
+
+
 def test_thresholds_at_run_time(graph, node, recognizer):
     labels = graph.collect(LabelInfo, 'labels', latched_qos())
     (result,) = node.set_parameters([Parameter('labels.enter', value=0.8)])
