@@ -34,7 +34,7 @@ from action_recognition.benchmarking.results import markdown
 from action_recognition.datasets.jhmdb import load_jhmdb, reliable, video_path
 from action_recognition.datasets.people import MIN_JOINTS, lspet_people
 from action_recognition.datasets.sources import open_source
-from action_recognition.evaluation.pose import correct_joints
+from action_recognition.evaluation.pose import correct_joints, spread
 from action_recognition.pose.estimator import PADDING, EstimatorConfig, create_estimator
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.skeleton import LIMB_JOINTS, NUM_JOINTS, FloatArray, Poses
@@ -131,13 +131,6 @@ def lspet_clips(root: Path, limit: int | None) -> Iterator[Clip]:
         xy = np.full((LOOKS, NUM_JOINTS, 2), np.nan, np.float32)
         xy[-1] = person.xy
         yield Clip([person.image()] * LOOKS, xy, str(i))
-
-
-def spread(items: list[Any], limit: int | None) -> list[Any]:
-    """So many of the items, evenly spread; all of them without a limit."""
-    if limit is None or limit >= len(items):
-        return items
-    return [items[i] for i in np.linspace(0, len(items) - 1, limit).astype(int)]
 
 
 SETS: dict[str, Callable[[Path, int | None], Iterator[Clip]]] = {
