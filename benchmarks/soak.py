@@ -4,7 +4,8 @@
 
 Half of the time goes to separate processes, half to perception and recognizer in one. A camera
 process plays made-up pictures at 10 Hz through the real pose network and recogniser; what counts
-is that every image has its answer again within a second of good input.
+is that every image has its answer again within a second of good input. In the first part of each
+half nothing is killed, so that the memory of every process is seen over a long life.
 """
 
 from __future__ import annotations
@@ -12,64 +13,89 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from action_recognition import weights
+from action_recognition.benchmarking.lives import LONG, Life
+from action_recognition.benchmarking.results import markdown
 from action_recognition.cli.graph import free_domain
 from action_recognition.errors import UserError
+from action_recognition.pose.backends.registry import DEFAULT_MODEL
+from action_recognition.stages import DEFAULT_RECOGNIZER
 
 #: Seconds from the first good image, with all nodes active, to the first answer.
 PROMISE = 1.0
 #: Seconds for a process to load its model on a busy computer.
 START_TIMEOUT = 120.0
-#: Share by which a process may grow after its warm-up (s), and the seconds that must be seen of it.
-GROWTH, WARM_UP, LONG = 0.01, 60.0, 120.0
 STALL = 5.0
+#: Seconds before a fault, in which the images before it get their labels.
+SETTLE = 0.5
 #: More than a broken image of ours holds.
 BROKEN_BYTES = 1000
-PAGE = os.sysconf('SC_PAGE_SIZE')
+#: Images of the camera that are kept, to be sent again: half a second, which is late, not a jump.
+KEPT = 5
+#: By what ends processes.
+LETHAL = ('killed_camera', 'killed_stage')
+#: Of each half, what nothing is killed in.
+QUIET = 0.6
+#: The nodes of a process that have weights, and which.
+WEIGHTS = {'perception': DEFAULT_MODEL, 'recognizer': DEFAULT_RECOGNIZER}
 
 
 @dataclass
-class Life:
-    """One process from its start to its end; samples are (s, resident bytes, threads, files)."""
+class Period:
+    """What was seen in one part of a run.
+
+    Attributes:
+        images: of the camera.
+        dropped: those of them that perception passed over for a newer one.
+        calm: those of them that came while no fault was near.
+        calm_answered: those of these that got labels.
+        latencies: ms from when an image was published to when its labels came.
+    """
 
     name: str
-    process: subprocess.Popen[bytes]
-    began: float = field(default_factory=time.monotonic)
-    samples: list[tuple[float, int, int, int]] = field(default_factory=list)
+    seconds: float = 0.0
+    faults: int = 0
+    images: int = 0
+    dropped: int = 0
+    calm: int = 0
+    calm_answered: int = 0
+    latencies: list[float] = field(default_factory=list)
 
-    def sample(self) -> None:
-        """Look at the process once."""
-        proc = Path(f'/proc/{self.process.pid}')
-        try:
-            resident = int((proc / 'statm').read_text().split()[1]) * PAGE
-            counts = [sum(1 for _ in (proc / part).iterdir()) for part in ('task', 'fd')]
-        except (OSError, ValueError, IndexError):  # it has just ended
-            return
-        self.samples.append((time.monotonic() - self.began, resident, *counts))
+    def figures(self) -> dict[str, float | None]:
+        """What the columns of the table need besides."""
+        p50, p95 = np.percentile(self.latencies, (50, 95)) if self.latencies else (None, None)
+        return {
+            'minutes': self.seconds / 60,
+            'labelled': len(self.latencies),
+            'lost': self.calm - self.calm_answered,
+            'p50': p50,
+            'p95': p95,
+        }
 
-    def growth(self) -> float | None:
-        """Of median resident memory, last quarter against first; None if it was seen too short."""
-        rows = [row for row in self.samples if row[0] > WARM_UP]
-        if len(rows) < 8 or rows[-1][0] - rows[0][0] < LONG:
-            return None
-        part = len(rows) // 4
-        first, last = (
-            statistics.median(r[1] for r in some) for some in (rows[:part], rows[-part:])
-        )
-        return last / first - 1
+
+@dataclass(frozen=True)
+class Shown:
+    """An image that waits for its labels: when it was published (ns of the clock)."""
+
+    sent: int
+    period: Period
+    calm: bool
 
 
 class Soak:
@@ -78,10 +104,11 @@ class Soak:
     Args:
         stages: the processes beside the camera.
         seed: of the schedule and of what is broken.
-        folder: for pictures.
+        folder: for pictures and weights.
     """
 
     def __init__(self, stages: Sequence[str], seed: int, folder: Path) -> None:
+        from rcl_interfaces.srv import SetParameters
         from sensor_msgs.msg import Image
 
         from action_recognition.msg import ActionLabelArray, SkeletonArray
@@ -93,43 +120,84 @@ class Soak:
         self.folder = folder
         self.lives: list[Life] = []
         self.running: dict[str, Life] = {}
+        self.periods: list[Period] = []
         self.resumed: dict[str, list[float]] = defaultdict(list)
-        self.crashes: list[str] = []
+        self.broken: list[str] = []
         self.size, self.start_time = 320, 1e6
-        for i in range(30):
-            picture = self.rng.integers(0, 256, (240, 320, 3), np.uint8)
-            cv2.imwrite(str(folder / f'{i:02}.png'), picture)
+        self._make_files()
         domain = free_domain()
         self.environment = {
             'ROS_DOMAIN_ID': str(domain),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         }
-        self.seen = self.answered = 0.0
+        self.calm = False
+        self.waiting: dict[int, Shown] = {}
+        self.kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self.since = self.good = self.back = self.drops = 0
         self.session = Session(domain, lambda name, data, stamp: None)
         node = self.session._node
-        self.images = node.create_publisher(Image, 'image', image_qos())
+        qos = image_qos()
+        self.images = node.create_publisher(Image, 'image', qos)
         self.skeletons = node.create_publisher(SkeletonArray, 'skeletons', result_qos())
-        node.create_subscription(Image, 'image', self._on_image, image_qos(), raw=True)
+        self.parameters = node.create_client(SetParameters, 'camera/set_parameters')
+        qos.depth = 10  # we look at several processes while images come
+        # Before the answers, which are then taken in after their images.
+        node.create_subscription(Image, 'image', self._on_image, qos, raw=True)
         # The session records each stamp once; a camera that starts again repeats its stamps.
         node.create_subscription(
             ActionLabelArray, 'actions', self._on_actions, result_qos(), raw=True
         )
 
-    def _on_actions(self, data: bytes) -> None:
-        self.answered = time.monotonic()
+    def _make_files(self) -> None:
+        self.pictures = self.folder / 'pictures'
+        self.pictures.mkdir()
+        for i in range(30):
+            picture = self.rng.integers(0, 256, (240, 320, 3), np.uint8)
+            cv2.imwrite(str(self.pictures / f'{i:02}.png'), picture)
+        self.weights = {}
+        for node, name in WEIGHTS.items():
+            self.weights[node] = self.folder / f'{node}.safetensors'
+            shutil.copy(weights.find(name), self.weights[node])
 
-    def _on_image(self, data: bytes) -> None:
-        if len(data) > BROKEN_BYTES:  # not one that we broke
-            self.seen = time.monotonic()
+    def _on_image(self, data: bytes, info: Mapping[str, int]) -> None:
+        from action_recognition.nodes.bag_player import header_stamp
+
+        if len(data) < BROKEN_BYTES:  # one that we broke
+            return
+        stamp = header_stamp(data)
+        if any(stamp == kept for kept, _ in self.kept):  # one that we sent again
+            return
+        self.kept.append((stamp, data))
+        period, sent = self.periods[-1], info['source_timestamp']
+        period.images += 1
+        period.calm += self.calm
+        self.waiting[stamp] = Shown(sent, period, self.calm)
+        if sent > self.since and not self.good:
+            self.good = sent
+
+    def _on_actions(self, data: bytes, info: Mapping[str, int]) -> None:
+        from action_recognition.nodes.bag_player import header_stamp
+
+        shown = self.waiting.pop(header_stamp(data), None)
+        if shown is None:
+            return
+        came = info['received_timestamp']
+        shown.period.latencies.append((came - shown.sent) * 1e-6)
+        shown.period.calm_answered += shown.calm
+        if shown.sent > self.since and not self.back:
+            self.back = came
 
     def start(self, name: str) -> None:
         """Start a process."""
         values: dict[str, object] = {}
         if name == 'camera':
-            values = {'source': self.folder, 'loop': 'true', 'rate': '10.0', 'max_size': self.size}
-            values['start_time'] = self.start_time
-        elif name != 'recognizer':
+            values = {'source': self.pictures, 'loop': 'true', 'rate': '10.0'}
+            values |= {'max_size': self.size, 'start_time': self.start_time}
+        if name in ('perception', 'pipeline'):
             values = {'input_size': 64, 'runtime': 'torch'}
+        for node, path in self.weights.items():
+            if name in (node, 'pipeline'):
+                values[f'{node}:model'] = path
         command = [sys.executable, '-m', 'action_recognition.cli', 'run', name]
         for key, value in values.items():
             command += ['-p', f'{key}:={value}']
@@ -151,13 +219,15 @@ class Soak:
     def spin(self, seconds: float) -> None:
         """Take in results; a process that has ended by itself is a crash, and is started again."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while True:
             self.session.spin(min(0.05, max(0.0, end - time.monotonic())))
-        for name, life in list(self.running.items()):
-            life.sample()
-            if (code := life.process.poll()) is not None:
-                self.crashes.append(f'{name} ended with code {code}')
-                self.start(name)
+            for name, life in list(self.running.items()):
+                life.sample()
+                if (code := life.process.poll()) is not None:
+                    self.broken.append(f'{name} ended by itself with code {code}')
+                    self.start(name)
+            if time.monotonic() >= end:
+                return
 
     def resume(self) -> float:
         """Seconds from good input, with everybody active, to the first answer.
@@ -166,28 +236,46 @@ class Soak:
             UserError: there is none for long.
         """
         deadline = time.monotonic() + START_TIMEOUT
-        names = ('perception', 'recognizer')
-        while not all(self.session.state(name) == 'active' for name in names):
+        while not all(self.session.state(name) == 'active' for name in WEIGHTS):
             self._check(deadline)
-        active = time.monotonic()
-        while self.seen <= active:
+        self.since, self.good, self.back = time.time_ns(), 0, 0
+        while not self.back:
             self._check(deadline)
-        good = self.seen
-        while self.answered < good:
-            self._check(deadline)
-        return self.answered - good
+        return (self.back - self.good) * 1e-9
 
     def _check(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise UserError(f'no labels within {START_TIMEOUT:g} s: the graph is broken')
         self.spin(0.02)
 
-    def inject(self, fault: str) -> None:
-        """Do this to the graph."""
-        getattr(self, f'fault_{fault}')()
+    def switch(self, name: str, *ways: int) -> None:
+        """Take a node through transitions that must succeed."""
+        for way in ways:
+            if not self.session.switch(name, way):
+                self.broken.append(f'{name} does not go through transition {way}')
+
+    def set_camera(self, **values: Any) -> None:
+        """What a camera driver that starts again does, with other parameters."""
+        from lifecycle_msgs.msg import Transition as T
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        self.switch('camera', T.TRANSITION_DEACTIVATE)
+        request = SetParameters.Request(
+            parameters=[Parameter(k, value=v).to_parameter_msg() for k, v in values.items()]
+        )
+        future = self.parameters.call_async(request)
+        deadline = time.monotonic() + START_TIMEOUT
+        while not future.done():
+            self._check(deadline)
+        if not all(result.successful for result in future.result().results):
+            self.broken.append(f'camera refuses {values}')
+        self.kept.clear()
+        self.switch('camera', T.TRANSITION_ACTIVATE)
 
     def fault_killed_camera(self) -> None:
         self.end('camera')
+        self.kept.clear()
         self.start('camera')
 
     def fault_killed_stage(self) -> None:
@@ -197,21 +285,27 @@ class Soak:
 
     def fault_other_resolution(self) -> None:
         self.size = 160 if self.size == 320 else 320
-        self.fault_killed_camera()
+        self.set_camera(max_size=self.size)
 
     def fault_clock_back(self) -> None:
         self.start_time -= 3600
-        self.fault_killed_camera()
+        self.set_camera(start_time=self.start_time)
 
     def fault_clock_forward(self) -> None:
         self.start_time += 7200
-        self.fault_killed_camera()
+        self.set_camera(start_time=self.start_time)
 
     def fault_stall(self) -> None:
         camera = self.running['camera'].process
         camera.send_signal(signal.SIGSTOP)
         self.spin(STALL)
         camera.send_signal(signal.SIGCONT)
+
+    def fault_repeated_and_late(self) -> None:
+        for _ in range(3):
+            for _, data in reversed(list(self.kept)):
+                self.images.publish(data)
+            self.spin(0.1)
 
     def fault_broken_skeletons(self) -> None:
         for _ in range(100):
@@ -224,74 +318,138 @@ class Soak:
             width, height, step = (int(n) for n in self.rng.integers(0, 2**32, 3))
             self.images.publish(Image(encoding='bgr8', width=width, height=height, step=step))
 
+    def fault_lost_weights(self) -> None:
+        from lifecycle_msgs.msg import Transition as T
+
+        name = self.chance.choice(list(self.weights))
+        path = self.weights[name]
+        aside = path.rename(path.with_suffix('.aside'))
+        self.resume()  # it runs on
+        self.switch(name, T.TRANSITION_DEACTIVATE)
+        if self.session.switch(name, T.TRANSITION_ACTIVATE):
+            self.broken.append(f'{name} became active without weights')
+        aside.rename(path)
+        self.switch(name, T.TRANSITION_ACTIVATE)
+
     def fault_lifecycle(self) -> None:
         from lifecycle_msgs.msg import Transition as T
 
-        name = self.chance.choice(('perception', 'recognizer'))
         ways = (T.TRANSITION_DEACTIVATE, T.TRANSITION_CLEANUP, T.TRANSITION_CONFIGURE)
-        for way in (*ways, T.TRANSITION_ACTIVATE):
-            self.session.switch(name, way)
+        self.switch(self.chance.choice(list(WEIGHTS)), *ways, T.TRANSITION_ACTIVATE)
 
     def run(self, seconds: float, pause: float) -> None:
         """Inject faults until the time is up, every one once before any comes again."""
+        harmless = [fault for fault in FAULTS if fault not in LETHAL]
         try:
+            self.periods.append(Period('start'))
             for name in (*self.stages, 'camera'):
                 self.start(name)
             self.resume()
-            end, bag = time.monotonic() + seconds, []
-            while time.monotonic() < end:
-                bag = bag or self.chance.sample(FAULTS, len(FAULTS))
-                fault = bag.pop()
-                self.inject(fault)
-                self.resumed[fault].append(self.resume())
-                self.spin(pause)
+            self._period('nothing is killed', harmless, seconds * QUIET, pause)
+            self._period('processes are killed', FAULTS, seconds * (1 - QUIET), pause)
         finally:
             for name in list(self.running):
                 self.end(name)
             self.session.close()
+
+    def _period(self, name: str, faults: Sequence[str], seconds: float, pause: float) -> None:
+        period, began, bag = Period(name), time.monotonic(), list[str]()
+        self.periods.append(period)
+        while time.monotonic() < began + seconds:
+            bag = bag or self.chance.sample(faults, len(faults))
+            fault = bag.pop()
+            getattr(self, f'fault_{fault}')()
+            self.resumed[fault].append(self.resume())
+            period.faults += 1
+            self.calm = True
+            self.spin(pause)
+            self.calm = False
+            self.spin(SETTLE)
+            self._count_drops(period)
+        period.seconds = time.monotonic() - began
+
+    def _count_drops(self, period: Period) -> None:
+        before = self.drops
+        self.drops = self.session.counts['perception'].get('dropped', 0)
+        # A process that was started again counts from 0.
+        period.dropped += self.drops - (before if self.drops >= before else 0)
 
 
 FAULTS = [name.removeprefix('fault_') for name in vars(Soak) if name.startswith('fault_')]
 
 
 def report(soak: Soak) -> list[str]:
-    """Print what it held; the promises that were broken."""
-    broken = list(soak.crashes)
-    print(f'\n{" + ".join(soak.stages)}\n{"fault":20}{"times":>6}{"p50 s":>8}{"max s":>8}')
+    """Print what it held, as tables for docs/faults.md; the promises that were broken."""
+    print(f'\n{" + ".join(soak.stages)}\n')
+    print(markdown([vars(p) | p.figures() for p in soak.periods if p.faults], PERIODS) + '\n')
+    broken = list(soak.broken)
+    rows = []
     for fault, times in sorted(soak.resumed.items()):
-        print(f'{fault:20}{len(times):6}{statistics.median(times):8.3f}{max(times):8.3f}')
-        if max(times) > PROMISE:
-            broken.append(f'{fault}: labels came back after {max(times):.2f} s')
-    for life in soak.lives:
-        growth = life.growth()
-        if life.samples:
-            _, rss, threads, files = life.samples[-1]
-            grown = 'seen too short' if growth is None else f'{100 * growth:+.2f} %'
-            print(f'{life.name}: {rss >> 20} MB, {threads} threads, {files} files, growth {grown}')
-        if growth is not None and growth > GROWTH:
-            broken.append(f'{life.name} grew by {100 * growth:.2f} %')
-    print(f'crashes: {len(soak.crashes)}')
+        most = max(times)
+        rows.append({'fault': fault, 'n': len(times), 'p50': statistics.median(times), 'max': most})
+        if most > PROMISE:
+            broken.append(f'{fault}: labels came back after {most:.2f} s')
+    print(markdown(rows, RESUMED) + '\n')
+    grown = [(life, growth) for life in soak.lives if (growth := life.growth())]
+    rows = []
+    for name in sorted({life.name for life, _ in grown}):
+        lives = [(life, growth) for life, growth in grown if life.name == name]
+        life, growth = max(lives, key=lambda pair: pair[1].seconds)
+        last = vars(life.samples[-1]) | {'mb': life.samples[-1].resident >> 20, 'of': len(lives)}
+        short = '' if growth.seconds >= LONG else ' (too short)'
+        rows.append({'process': name, **last, 'growth': growth, 'short': short})
+        broken += [f'{name} {growth.text()}' for _, growth in lives if growth.is_broken()]
+    print(markdown(rows, LIVES))
     return broken
+
+
+#: Columns of the tables.
+PERIODS = {
+    'part': '{name}',
+    'minutes': '{minutes:.1f}',
+    'faults': '{faults}',
+    'images': '{images}',
+    'labelled': '{labelled}',
+    'dropped': '{dropped}',
+    'between faults': '{calm}',
+    'of these lost': '{lost}',
+    'image to label p50, ms': '{p50:.0f}',
+    'p95, ms': '{p95:.0f}',
+}
+RESUMED = {'fault': '{fault}', 'times': '{n}', 'back p50, s': '{p50:.2f}', 'max, s': '{max:.2f}'}
+LIVES = {
+    'process': '{process}',
+    'lives': '{of}',
+    'MB': '{mb}',
+    'threads': '{threads}',
+    'files': '{files}',
+    'growth': '{growth.percent:+.2f} %',
+    'more threads': '{growth.threads:+g}',
+    'more files': '{growth.files:+g}',
+    'in, s': '{growth.seconds:.0f}{short}',
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run both graphs; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--minutes', type=float, default=20.0, help='of both graphs together')
+    parser.add_argument('--minutes', type=float, default=20.0, help='of both graphs, at least 3')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--pause', type=float, default=5.0, help='seconds between two faults')
     args = parser.parse_args(argv)
+    if args.minutes < 3:
+        parser.error('--minutes: at least 3, or not every fault comes')
     broken = []
-    try:
-        for stages in (('perception', 'recognizer'), ('pipeline',)):
-            with tempfile.TemporaryDirectory() as folder:
-                soak = Soak(stages, args.seed, Path(folder))
+    for stages in (('perception', 'recognizer'), ('pipeline',)):
+        with tempfile.TemporaryDirectory() as folder:
+            soak = Soak(stages, args.seed, Path(folder))
+            try:
                 soak.run(args.minutes * 30, args.pause)
-            broken += report(soak)
-    except UserError as error:
-        broken.append(str(error))
-    for promise in broken:
-        print(f'broken: {promise}', file=sys.stderr)
+            except UserError as error:
+                broken.append(f'{" + ".join(stages)}: {error}')
+            if soak.resumed:
+                broken += report(soak)
+    print('\nbroken promises: ' + ('; '.join(broken) or 'none'))
     return 1 if broken else 0
 
 

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
+from action_recognition.benchmarking.lives import Sample
+
 PATH = Path(__file__).resolve().parents[2] / 'benchmarks' / 'soak.py'
 
 
@@ -24,22 +26,28 @@ def soak():
     del sys.modules[spec.name]
 
 
-def life(soak, megabytes):
-    life = soak.Life('perception', None)
-    life.samples = [(soak.WARM_UP + 10 * i, m * 2**20, 5, 9) for i, m in enumerate(megabytes)]
-    return life
-
-
-def test_growth_is_that_after_the_warm_up(soak):
-    assert life(soak, [100] * 20).growth() == pytest.approx(0.0)
-    assert life(soak, [100] * 10 + [103] * 10).growth() == pytest.approx(0.03)
-    assert life(soak, [100] * 5).growth() is None
-
-
-def test_a_short_soak_holds(soak, tmp_path, monkeypatch):
+def test_a_short_soak_holds(soak, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soak, 'STALL', 0.5)
     run = soak.Soak(('pipeline',), 3, tmp_path)
-    run.run(8.0, 0.1)
+    run.run(5.0, 0.1)
     assert run.resumed
-    assert run.crashes == []
+    assert run.broken == []
     assert all(life.samples for life in run.lives)
+    soak.report(run)
+    told = capsys.readouterr().out
+    assert all(f'| {fault} | {len(times)} |' in told for fault, times in run.resumed.items())
+    assert all(f'| {name} |' in told for name in ('pipeline', 'camera', 'processes are killed'))
+
+
+def test_a_leak_and_late_labels_are_broken_promises(soak, tmp_path, capsys):
+    run = soak.Soak(('pipeline',), 3, tmp_path)
+    run.session.close()
+    run.periods.append(soak.Period('nothing is killed', faults=1))
+    run.resumed['stall'] = [0.1, 1.5]
+    life = soak.Life('camera', None)
+    life.samples = [Sample(t, 10**8 + 10**5 * t, 5, 9) for t in range(300)]
+    run.lives.append(life)
+    late, leak = soak.report(run)
+    assert late == 'stall: labels came back after 1.50 s'
+    assert leak.startswith('camera grew by ')
+    assert '| stall | 2 | 0.80 | 1.50 |' in capsys.readouterr().out
