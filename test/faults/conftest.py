@@ -112,6 +112,6 @@ def handled(graph):
         for message in messages:
             before = total(node)
             publisher.publish(message)
-            graph.until(lambda n=before: total(node) > n)
+            graph.until(lambda n=before: total(node) > n, 0.002)
 
     return send

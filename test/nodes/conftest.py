@@ -88,12 +88,12 @@ class Graph:
         self.until(lambda: publisher.get_subscription_count() > 0)
         return publisher
 
-    def until(self, condition: Callable[[], Any]) -> None:
-        """Spin until the condition holds."""
+    def until(self, condition: Callable[[], Any], interval: float = 0.05) -> None:
+        """Spin until the condition holds; what threads do is seen after an interval (s)."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, 'waited in vain'
-            self.executor.spin_once(timeout_sec=0.05)
+            self.executor.spin_once(timeout_sec=interval)
 
     def clear(self) -> None:
         """Take the nodes down, all but the peer; they join their threads."""
