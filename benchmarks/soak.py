@@ -42,7 +42,8 @@ PROMISE = 1.0
 #: Seconds for a process to load its model on a busy computer.
 START_TIMEOUT = 120.0
 STALL = 5.0
-#: Seconds before a fault, in which the images before it get their labels.
+#: Seconds after a fault, in which a camera that stood still catches up, and before the next one, in
+#: which the last images get their labels: what is lost in them does not count.
 SETTLE = 0.5
 #: More than a broken image of ours holds.
 BROKEN_BYTES = 1000
@@ -361,6 +362,7 @@ class Soak:
             getattr(self, f'fault_{fault}')()
             self.resumed[fault].append(self.resume())
             period.faults += 1
+            self.spin(SETTLE)
             self.calm = True
             self.spin(pause)
             self.calm = False

@@ -28,3 +28,13 @@ def test_a_full_hd_image_fits_into_the_segment():
     profile = ElementTree.parse(PROFILE).getroot()
     size = int(profile.find(f'.//{namespace}segment_size').text)
     assert size > 2 * 1920 * 1080 * 3
+
+
+def test_a_node_that_starts_again_is_found_within_a_fraction_of_a_second():
+    """Two that have missed each other meet when either announces itself the next time."""
+    namespace = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
+    period = ElementTree.parse(PROFILE).getroot().find(f'.//{namespace}leaseAnnouncement')
+    seconds, nanoseconds = (
+        int(period.find(f'{namespace}{part}').text) for part in ('sec', 'nanosec')
+    )
+    assert 0.1 <= seconds + nanoseconds * 1e-9 <= 0.3
