@@ -51,6 +51,8 @@ CONFIG = 'config/train/online_union32.yaml'
 EPOCHS = 40
 METHODS = ('head', 'whole')
 COUNTS, DRAWS = (1, 2, 5, 10), 5
+#: Trainings from scratch of each draw, which differ by chance alone.
+SCRATCH = 3
 
 
 def train_base(data: Path, out: Path) -> Path:
@@ -109,7 +111,7 @@ def draw(clips: Sequence[SkeletonClip], count: int, seed: int) -> list[SkeletonC
 
 
 def from_scratch(clips: Sequence[SkeletonClip], seed: int, out: Path) -> Any:
-    """The network of the base without its weights, for as many steps as `whole` takes."""
+    """The network of the base without its weights, as one of the teachers of `whole`."""
     repeated = [*clips] * math.ceil(teach_whole.BATCH / len(clips))
     steps = math.ceil(len(repeated) / teach_whole.BATCH)
     config = replace(
@@ -133,6 +135,15 @@ def right(
     answers = clip_logits(model, clips)
     said = [labels[columns[int(a[-1][columns].argmax())]] for a in answers]
     return float(np.mean([name == clip.label for name, clip in zip(said, clips, strict=True)]))
+
+
+def right_together(
+    models: Sequence[Any], labels: Sequence[str], clips: Sequence[SkeletonClip]
+) -> float:
+    """The share of clips of which the last answers of several models are right on average."""
+    answers = [[softmax(a[-1], 1.0) for a in clip_logits(model, clips)] for model in models]
+    said = np.mean(answers, 0).argmax(1)
+    return float(np.mean([labels[k] == c.label for k, c in zip(said, clips, strict=True)]))
 
 
 def unknown(model: Any, labels: Sequence[str], clips: Sequence[SkeletonClip]) -> float:
@@ -183,9 +194,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             rows['keep_new'].append(right(kept.model, kept.labels, test))
             rows['keep_old'].append(right(kept.model, kept.labels, old))
             start = time.perf_counter()
-            scratch = from_scratch(clips, seed, args.out / 'scratch')
-            rows['scratch_s'].append(time.perf_counter() - start)
-            rows['scratch'].append(right(scratch, NEW, test))
+            networks = [
+                from_scratch(clips, SCRATCH * seed + k, args.out / 'scratch')
+                for k in range(SCRATCH)
+            ]
+            rows['scratch_s'].append((time.perf_counter() - start) / SCRATCH)
+            rows['scratch'].append(float(np.mean([right(m, NEW, test) for m in networks])))
+            rows['scratch_together'].append(right_together(networks, NEW, test))
             if count > 1:
                 svm = SvmPeer()
                 svm.fit(clips, NEW, seed, args.out)

@@ -35,7 +35,16 @@ from action_recognition.training.tasks import (
 )
 from action_recognition.visualization import plots
 
-__all__ = ['ActionConfig', 'Batch', 'Sampler', 'fit', 'fit_temperature', 'loss_of', 'run']
+__all__ = [
+    'ActionConfig',
+    'Batch',
+    'Sampler',
+    'distillation_loss',
+    'fit',
+    'fit_temperature',
+    'loss_of',
+    'run',
+]
 
 #: Figures of a test part that the header of the weights names.
 HEADLINES = (
@@ -67,6 +76,25 @@ def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tenso
     return loss, (logits[rows, last].argmax(-1) == target).sum()
 
 
+def distillation_loss(
+    model: nn.Module, teachers: Sequence[nn.Module], batch: Batch, config: ActionConfig
+) -> Tensor:
+    """Mean loss per sample against what teachers of the online model answer on average.
+
+    Student and teachers see the same mixed samples (Beyer et al. 2022, arXiv 2106.05237), so that
+    mixtures need no targets of their own. Frames count as in `loss_of`.
+    """
+    mixed, _, _ = _mix(batch, config.mixup)
+    with torch.no_grad():
+        answers = [teacher(mixed.x, mixed.mask).float().softmax(-1) for teacher in teachers]
+    target = torch.stack(answers).mean(0)
+    logits = model(mixed.x, mixed.mask).float()
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1), target.flatten(0, 1), reduction='none'
+    ).view_as(batch.target)
+    return _mean_over_frames(losses, batch, config)
+
+
 def _mix(batch: Batch, mixup: float) -> tuple[Batch, Batch, float]:
     """Samples with others mixed into them.
 
@@ -92,7 +120,6 @@ def _loss_of_frames(logits: Tensor, batch: Batch, config: ActionConfig) -> Tenso
     Args:
         logits: (samples, steps, classes).
     """
-    scored = batch.target != UNSCORED
     losses = functional.cross_entropy(
         logits.flatten(0, 1),
         batch.target.flatten(),
@@ -100,6 +127,12 @@ def _loss_of_frames(logits: Tensor, batch: Batch, config: ActionConfig) -> Tenso
         ignore_index=UNSCORED,
         label_smoothing=config.label_smoothing,
     ).view_as(batch.target)
+    return _mean_over_frames(losses, batch, config)
+
+
+def _mean_over_frames(losses: Tensor, batch: Batch, config: ActionConfig) -> Tensor:
+    """Mean loss of a sample of (samples, steps) losses, of which those to be scored count."""
+    scored = batch.target != UNSCORED
     since, ends = _in_segments(batch)
     frame_weights = scored * -torch.expm1(-(since + 0.03) / config.settling_time)
     # Of a mixture, the part that was mixed in may have no scored frame.

@@ -14,7 +14,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import clip_logits
 from action_recognition.evaluation.estimated import JointCache
-from action_recognition.recognition.features import ONLINE_FEATURES
+from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.models import create_model
 from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.recognition.stream import StreamingRecognizer
@@ -23,6 +23,7 @@ from action_recognition.training import teach as module
 from action_recognition.training import teach_head as heads
 from action_recognition.training import teach_rehearsal as rehearsals
 from action_recognition.training import teach_run, teach_whole
+from action_recognition.training.action import distillation_loss
 from action_recognition.training.augment import Augmentation, Track
 from action_recognition.training.teach import Base, TeachConfig, publish, teach
 from action_recognition.training.teach_folds import folds_of
@@ -124,7 +125,9 @@ def test_a_few_clips_teach_what_new_people_do(clips, base, standing):
 
 
 def test_the_whole_network_learns_too(clips, base, standing, monkeypatch):
+    monkeypatch.setattr(teach_whole, 'TEACHERS', 1)
     monkeypatch.setattr(teach_whole, 'STEPS', 40)
+    monkeypatch.setattr(teach_whole, 'STUDENT_STEPS', 40)
     taught = teach(clips[:3] + clips[5:8], base, replace(CONFIG, method='whole'))
     new = unseen(standing)
     right = np.mean([a == clip.label for a, clip in zip(said(taught, new), new, strict=True)])
@@ -136,9 +139,47 @@ def test_the_whole_network_learns_too(clips, base, standing, monkeypatch):
 
 def test_cross_validation_chooses_between_the_methods(clips, base, monkeypatch):
     monkeypatch.setattr(teach_whole, 'STEPS', 2)
+    monkeypatch.setattr(teach_whole, 'STUDENT_STEPS', 2)
     taught = teach(clips, base, replace(CONFIG, method='auto'))
     assert set(taught.accuracy) == {'head 0.1', 'head 0.3', 'head 1', 'whole'}
+    # Networks of two steps are no match for a head.
+    assert taught.method.startswith('head')
     assert taught.accuracy[taught.method] == max(taught.accuracy.values())
+
+
+@pytest.mark.parametrize(
+    ('accuracy', 'asked', 'best'),
+    [
+        ({'head 0.1': 0.7, 'head 0.3': 0.7, 'head 1': 0.6}, 30, 'head 0.3'),
+        ({'head 0.1': 0.75, 'head 0.3': 0.7, 'head 1': 0.6}, 30, 'head 0.1'),
+        # One standard error of .8 in 25 answers is .08.
+        ({'head 0.1': 0.8, 'head 0.3': 0.7, 'whole': 0.73}, 25, 'whole'),
+        ({'head 0.1': 0.8, 'head 0.3': 0.7, 'whole': 0.71}, 25, 'head 0.1'),
+        ({'head 0.1': 0.8, 'head 0.3': 0.7, 'whole': 0.73}, 400, 'head 0.1'),
+        ({'whole': 0.1}, 10, 'whole'),
+    ],
+)
+def test_a_head_must_be_clearly_better_than_the_whole(accuracy, asked, best):
+    assert module.best_of(accuracy, 'head 0.3', asked) == best
+
+
+def test_students_learn_what_their_teachers_answer(clips):
+    config, sampler = teach_whole._samples(clips, ('nod', 'wave'), GENTLE)
+    assert config.background == 0
+    batch = next(sampler.batches(np.random.default_rng(0)))
+    network, one, other = (create_model('online', 2, units=8).eval() for _ in range(3))
+    config = replace(config, mixup=0.0)
+    loss = distillation_loss(network, [one, other], batch, config)
+    with torch.no_grad():
+        target = (one(batch.x).softmax(-1) + other(batch.x).softmax(-1)) / 2
+        losses = -(target * network(batch.x).log_softmax(-1)).sum(-1)
+    expected = []
+    for k, scored in enumerate(batch.mask):
+        time = batch.x[k, scored, ELAPSED].cumsum(0)
+        share = 1 - torch.exp(-(time - time[0] + 0.03) / config.settling_time)
+        mean = (losses[k, scored] * share).sum() / share.sum()
+        expected.append(0.7 * mean + 0.3 * losses[k, scored][-1])
+    assert float(loss) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-5)
 
 
 def test_a_seed_repeats_a_training(clips, base):
