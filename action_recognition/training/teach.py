@@ -1,8 +1,7 @@
 """New actions from a few recordings: `action-recognition teach`.
 
-The base, a recogniser that was trained on thousands of clips, tells what a body does; only how its
-features become labels is learnt anew. Where there are many recordings the whole network may follow,
-if a cross-validation by source says that this is better.
+The base, a recogniser that was trained on thousands of clips, tells what a body does. Either a head
+learns how its features become labels, or the whole network learns on; a cross-validation tells.
 """
 
 from __future__ import annotations

@@ -293,10 +293,10 @@ def _only(people: dict[str, SkeletonClip], person: str) -> dict[str, SkeletonCli
 def _main_person(path: Path, cache: JointCache) -> tuple[dict[str, SkeletonClip], int]:
     """The main person in the images of a bag, whoever is asked for, and the first image's stamp."""
     (clip,) = cache.clips([Video(f'bags/{path.stem}', '', path.stem, path)])
-    with BagImages(str(path)) as images:
-        origin = images.start
+    images = BagImages(str(path))
+    images.close()
     # Joints of videos are kept with stamps from the first image on; a truth may have absolute ones.
-    return {truth.ANY: replace(clip, stamps=clip.stamps + origin)}, origin
+    return {truth.ANY: replace(clip, stamps=clip.stamps + images.start)}, images.start
 
 
 def _tracks(frames: Iterable[Poses]) -> tuple[dict[str, SkeletonClip], int]:
