@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--method',
         default='auto',
         choices=('auto', 'head', 'whole'),
-        help='learn a head on the features of the base, or all of it (default: all of it from three '
-        'clips a class on, unless a head is clearly better in cross-validation)',
+        help='learn a head on the features of the base, or all of it (default: from three clips a '
+        'class on all of it, unless a head is clearly better in cross-validation)',
     )
     parser.add_argument('--seed', type=int, default=0, metavar='N', help='(default: 0)')
     parser.add_argument(
