@@ -29,7 +29,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from action_recognition import weights
+from action_recognition import fastdds, weights
 from action_recognition.benchmarking.lives import LONG, Life
 from action_recognition.benchmarking.results import markdown
 from action_recognition.cli.graph import free_domain
@@ -45,6 +45,8 @@ STALL = 5.0
 #: Seconds after a fault, in which a camera that stood still catches up, and before the next one, in
 #: which the last images get their labels: what is lost in them does not count.
 SETTLE = 0.5
+#: Longer sides of images, of which each fits into a packet of UDP.
+SIZES = (160, 128)
 #: More than a broken image of ours holds.
 BROKEN_BYTES = 1000
 #: Images of the camera that are kept, to be sent again: half a second, which is late, not a jump.
@@ -124,7 +126,7 @@ class Soak:
         self.periods: list[Period] = []
         self.resumed: dict[str, list[float]] = defaultdict(list)
         self.broken: list[str] = []
-        self.size, self.start_time = 320, 1e6
+        self.size, self.start_time = SIZES[0], 1e6
         self._make_files()
         domain = free_domain()
         self.environment = {
@@ -135,7 +137,11 @@ class Soak:
         self.waiting: dict[int, Shown] = {}
         self.kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self.since = self.good = self.back = self.drops = 0
+        # Not by shared memory: Fast DDS may crash when it gives that back, where somebody with whom
+        # it was shared has been killed (docs/faults.md), and so would lose the report.
+        os.environ[fastdds.TRANSPORT_VARIABLES[-1]] = 'UDPv4'
         self.session = Session(domain, lambda name, data, stamp: None)
+        del os.environ[fastdds.TRANSPORT_VARIABLES[-1]]
         node = self.session._node
         qos = image_qos()
         self.images = node.create_publisher(Image, 'image', qos)
@@ -153,7 +159,7 @@ class Soak:
         self.pictures = self.folder / 'pictures'
         self.pictures.mkdir()
         for i in range(30):
-            picture = self.rng.integers(0, 256, (240, 320, 3), np.uint8)
+            picture = self.rng.integers(0, 256, (120, 160, 3), np.uint8)
             cv2.imwrite(str(self.pictures / f'{i:02}.png'), picture)
         self.weights = {}
         for node, name in WEIGHTS.items():
@@ -285,7 +291,7 @@ class Soak:
         self.start(name)
 
     def fault_other_resolution(self) -> None:
-        self.size = 160 if self.size == 320 else 320
+        self.size = SIZES[self.size == SIZES[0]]
         self.set_camera(max_size=self.size)
 
     def fault_clock_back(self) -> None:

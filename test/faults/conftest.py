@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ sys.modules[_spec.name] = _nodes
 _spec.loader.exec_module(_nodes)
 graph, estimator, make_source = _nodes.graph, _nodes.estimator, _nodes.make_source
 
+#: Says by what a participant of Fast DDS sends, in place of the profile.
+TRANSPORTS = 'FASTDDS_BUILTIN_TRANSPORTS'
 MS = 1_000_000
 START = 10**18
 
@@ -66,6 +69,26 @@ class RecognizerReference:
             ('' if e.class_id == UNKNOWN else e.label, [float(s) for s in e.scores])
             for e in verdict.estimates
         ]
+
+
+@pytest.fixture
+def no_shared_memory(monkeypatch):
+    """In the process of the tests: Fast DDS may crash when it gives shared memory back.
+
+    It does once in a while where a process that shared it was killed (docs/faults.md).
+    """
+    monkeypatch.setenv(TRANSPORTS, 'UDPv4')
+
+
+@pytest.fixture
+def child_environment(domain_id):
+    """Gives that of processes, which have shared memory, as on a robot."""
+
+    def environment():
+        own = {name: value for name, value in os.environ.items() if name != TRANSPORTS}
+        return own | {'ROS_DOMAIN_ID': str(domain_id)}
+
+    return environment
 
 
 @pytest.fixture

@@ -166,12 +166,12 @@ def test_two_robots_do_not_hear_each_other(graph, people):
 
 
 @pytest.fixture
-def run_process(domain_id):
+def run_process(child_environment):
     """Starts a process; one that is left is killed."""
     processes = []
 
     def run(command):
-        process = subprocess.Popen(command, env=os.environ | {'ROS_DOMAIN_ID': str(domain_id)})
+        process = subprocess.Popen(command, env=child_environment())
         processes.append(process)
         return process
 
@@ -192,6 +192,7 @@ def start(run_process):
     return start
 
 
+@pytest.mark.usefixtures('no_shared_memory')
 def test_killed_recognizer(graph, start, people):
     """Killed by -9 and started again, it answers the first good message."""
     actions = graph.collect(ActionLabelArray, 'actions', result_qos())
@@ -229,6 +230,7 @@ sys.exit(run(
 """
 
 
+@pytest.mark.usefixtures('no_shared_memory')
 def test_killed_perception(graph, run_process, people, stand_ins):
     """Its ids begin anew; person 1 of the new process is nobody whom the recogniser knows."""
     taken = []
@@ -296,6 +298,7 @@ def other_host():
         subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
 
 
+@pytest.mark.usefixtures('no_shared_memory')
 def test_recognizer_on_another_host(
     request, make_graph, start, run_process, people, stand_ins, monkeypatch
 ):
@@ -336,6 +339,7 @@ def test_recognizer_on_another_host(
     assert {message.header.frame_id for message in actions} == {'eye'}
 
 
+@pytest.mark.usefixtures('no_shared_memory')
 def test_killed_camera(graph, start, estimator, tmp_path):
     """Started again it sends other stamps at another size; people are found in the next images."""
     for i in range(5):

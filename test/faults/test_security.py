@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,8 +117,9 @@ def test_the_search_sees_a_listener():
         process.communicate(b'\n')
 
 
+@pytest.mark.usefixtures('no_shared_memory')
 @pytest.mark.skipif(not Path('/proc/net/tcp').exists(), reason='needs /proc of Linux')
-def test_nodes_do_not_listen_on_tcp(graph, domain_id):
+def test_nodes_do_not_listen_on_tcp(graph, child_environment):
     """The composed graph holds all but behavior; DDS itself uses UDP and shared memory."""
     from diagnostic_msgs.msg import DiagnosticArray
 
@@ -127,8 +127,7 @@ def test_nodes_do_not_listen_on_tcp(graph, domain_id):
     reports = graph.collect(DiagnosticArray, '/diagnostics', 10)
     command = [sys.executable, '-m', 'action_recognition.cli', 'run', 'pipeline']
     command += ['-p', 'source:=topic', '-p', 'runtime:=torch']
-    environment = os.environ | {'ROS_DOMAIN_ID': str(domain_id)}
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=child_environment()) as process:
         try:
 
             def active():
