@@ -36,7 +36,7 @@ from action_recognition.nodes.worker import Worker
 
 #: How images may arrive, in the words of image_transport.
 TRANSPORTS = ('raw', 'compressed')
-#: Whether rclpy tells about a message more than its content; that of Humble does not.
+#: Whether this rclpy tells about a message more than its content; older ones do not.
 TELLS_NUMBERS = hasattr(Subscription, 'CallbackType')
 
 AUTOSTART = Setting(
