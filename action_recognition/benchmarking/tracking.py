@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from action_recognition.benchmarking.tracking_peers import Peer
 from action_recognition.benchmarking.tracking_scenes import LABELS, Scene, scenes
@@ -17,6 +19,8 @@ from action_recognition.datasets.union32 import CANONICAL
 from action_recognition.errors import UserError
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import IntArray
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -87,31 +91,41 @@ def run(
 def search(root: Path, peers: Sequence[Peer], trials: int, each: int, seed: int = 0) -> list[Row]:
     """Settings of each peer that reach the best IDF1 on scenes of the training part.
 
-    The peer's present settings are the first trial, the others are drawn at random.
+    Every peer with a `space` gets as many trials on the same scenes: the first with its present
+    settings, the others with settings drawn at random. Draws that do not go together are drawn
+    again.
 
     Returns:
-        For each peer with a `space` a row of `tracker`, `idf1` and `settings`.
+        For each peer with a `space` a row of `tracker`, `idf1`, `settings`, `trials`,
+        `present_idf1` (of the first trial) and `idf1_of_trials`.
     """
-    require_motmetrics()
     tuning = scenes(root, 'train', seed, each)
-    rows: list[Row] = []
-    for peer in peers:
-        if not peer.space:
-            continue
-        rng = np.random.default_rng(seed)
-        tried: list[Row] = []
-        for trial in range(trials):
-            drawn = {name: draw(rng) for name, draw in peer.space.items()} if trial else {}
-            try:
-                given = [track(peer, scene, **drawn)[0] for scene in tuning]
-            except ValueError:  # settings that do not go together
-                continue
-            idf1 = float(identity_figures(tuning, given)['idf1'])
-            tried.append(
-                {'tracker': peer.name, 'idf1': idf1, 'settings': {**peer.settings, **drawn}}
-            )
-        rows.append(max(tried, key=lambda row: row['idf1']))
-    return rows
+    return [search_peer(peer, tuning, trials, seed) for peer in peers if peer.space]
+
+
+def search_peer(peer: Peer, tuning: Sequence[Scene], trials: int, seed: int) -> Row:
+    """The best of so many trials of one peer; see `search`."""
+    rng = np.random.default_rng(seed)
+    tried: list[Row] = []
+    drawn: dict[str, Any] = {}
+    while len(tried) < trials:
+        try:
+            given = [track(peer, scene, **drawn)[0] for scene in tuning]
+            idf1 = quick_idf1(tuning, given)
+            tried.append({'idf1': idf1, 'settings': {**peer.settings, **drawn}})
+        except ValueError:
+            if not drawn:  # the present settings must do
+                raise
+        drawn = {name: draw(rng) for name, draw in peer.space.items()}
+    best = max(tried, key=lambda row: row['idf1'])
+    log.info('%s: IDF1 %.3f of %d trials', peer.name, best['idf1'], trials)
+    return {
+        'tracker': peer.name,
+        **best,
+        'trials': len(tried),
+        'present_idf1': tried[0]['idf1'],
+        'idf1_of_trials': [row['idf1'] for row in tried],
+    }
 
 
 def track(peer: Peer, scene: Scene, **settings: Any) -> tuple[list[IntArray], list[float]]:
@@ -176,6 +190,24 @@ def _sum(rows: Sequence[dict[str, int]]) -> Row:
         'idf1': doubled / max(doubled + total['id_false'] + total['id_missed'], 1),
         'mota': 1 - wrong / max(total['people'], 1),
     }
+
+
+def quick_idf1(given_scenes: Sequence[Scene], given: Sequence[list[IntArray]]) -> float:
+    """The IDF1 of `identity_figures` and nothing else, in a fraction of the time.
+
+    2 IDTP over all true and given identities (Ristani et al., ECCVW 2016): IDTP are the poses on
+    which people and ids agree if each person is given the id that makes this most.
+    """
+    hits = total = 0
+    for scene, ids_of_images in zip(given_scenes, given, strict=True):
+        ids, person = np.concatenate(ids_of_images), np.concatenate(scene.person)
+        total += int(scene.visible.sum()) + int((ids >= 0).sum())
+        names, number = np.unique(ids, return_inverse=True)
+        both = (ids >= 0) & (person >= 0)
+        together = np.zeros((scene.visible.shape[1], len(names)), np.int64)
+        np.add.at(together, (person[both], number[both]), 1)
+        hits += int(together[linear_sum_assignment(-together)].sum())
+    return 2 * hits / max(total, 1)
 
 
 def label_figures(

@@ -135,8 +135,6 @@ class Norfair:
         share = rate / FRAME_RATE if scaled else 1.0
         hits = max(round(hit_counter_max * share), 2)
         function: Any = create_keypoints_voting_distance(joint_distance * height, SEEN)
-        if distance == 'oks':
-            function = _norfair_oks
         self.norfair = norfair
         logging.disable(logging.WARNING)  # that a distance of one pair at a time is slow
         self.tracker = norfair.Tracker(
@@ -148,6 +146,8 @@ class Norfair:
             detection_threshold=SEEN,
         )
         logging.disable(logging.NOTSET)
+        if distance == 'oks':  # the constructor takes no distance of all pairs but its own
+            self.tracker.distance_function = _norfair_oks()
 
     def update(self, poses: Poses) -> IntArray:
         out = np.full(len(poses), -1, np.int64)
@@ -171,10 +171,23 @@ class Norfair:
 SEEN = 0.01
 
 
-def _norfair_oks(detection: Any, person: Any) -> float:
-    known = (person.last_detection.scores > SEEN)[None]
-    alike = oks(person.estimate[None], known, detection.points[None], detection.scores[None])
-    return 1 - float(alike[0, 0])
+def _norfair_oks() -> Any:
+    """1 - OKS of all pairs at once, by the interface of norfair's distances."""
+    from norfair.distances import Distance
+
+    class OneMinusOks(Distance):
+        def get_distances(self, objects: Any, candidates: Any) -> FloatArray:
+            """(candidates, objects), as norfair wants it."""
+            if not len(objects) or not len(candidates):
+                return np.zeros((len(candidates), len(objects)), np.float32)
+            return 1 - oks(
+                np.stack([candidate.points for candidate in candidates]),
+                np.stack([candidate.scores for candidate in candidates]),
+                np.stack([person.estimate for person in objects]),
+                np.stack([person.last_detection.scores > SEEN for person in objects]),
+            )
+
+    return OneMinusOks()
 
 
 # --- trackers ---------------------------------------------------------------------------------
@@ -261,8 +274,8 @@ PEERS: tuple[Peer, ...] = (
         'low_score': _between(0.05, 0.2),
         'match_similarity': _between(0.05, 0.35),
         'duplicate_similarity': _between(0.5, 0.95),
-        'confirmations': _among(2, 3, 4),
-        'max_lost': _among(1.0, 1.5, 2.0, 3.0),
+        'confirmations': _among(1, 2, 3, 4),
+        'max_lost': _among(1.0, 1.5, 2.0, 3.0, 4.0),
     }),
     Peer('nearest centroid', '', NearestCentroid, {'reach': 0.1, 'lost': 1.0}, {}),
     Peer('norfair', 'norfair', Norfair, _NORFAIR, {}),

@@ -28,7 +28,13 @@ COLUMNS = {
     'ms median': '{ms_median:.3f}',
     'ms p95': '{ms_p95:.3f}',
 }
-TUNED_COLUMNS = {'tracker': '{tracker}', 'IDF1, tuning': '{idf1:.3f}', 'settings': '{settings}'}
+TUNED_COLUMNS = {
+    'tracker': '{tracker}',
+    'trials': '{trials}',
+    'IDF1, present': '{present_idf1:.3f}',
+    'IDF1, best': '{idf1:.3f}',
+    'settings': '{settings}',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='instead of scoring: search settings in N trials on scenes of the training part',
+        help='instead of scoring: N trials of settings of each tracker, on training clips',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
 

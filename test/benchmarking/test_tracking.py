@@ -43,6 +43,36 @@ def plain_idf1(scenes: list[Scene], given: list) -> float:
 
 
 @pytest.mark.parametrize('name', ['ours', 'nearest centroid'])
+def test_the_quick_idf1_is_that_of_the_definition(name: str, made: list[Scene]) -> None:
+    given = [tracking.track(PEERS[name], scene)[0] for scene in made]
+    assert tracking.quick_idf1(made, given) == pytest.approx(plain_idf1(made, given), abs=1e-12)
+
+
+def test_every_tracker_gets_as_many_trials(made: list[Scene]) -> None:
+    calls = []
+
+    class Picky(tracking_peers.NearestCentroid):
+        def __init__(self, rate: int, height: int, reach: float, lost: float) -> None:
+            calls.append(reach)
+            if reach > 0.5:
+                raise ValueError('too far')
+            super().__init__(rate, height, reach, lost)
+
+    peer = tracking_peers.Peer(
+        'picky', '', Picky, {'reach': 0.001, 'lost': 1.0}, {'reach': lambda rng: rng.uniform(0, 1)}
+    )
+    scene = made[1:2]
+    best = tracking.search_peer(peer, scene, trials=5, seed=3)
+    valid = [reach for reach in calls if reach <= 0.5]
+    idf1 = [plain_idf1(scene, [tracking.track(peer, scene[0], reach=r)[0]]) for r in valid]
+    assert len(valid) == best['trials'] == 5 < len(calls)
+    assert valid[0] == 0.001 and best['present_idf1'] == pytest.approx(idf1[0])
+    assert best['idf1_of_trials'] == pytest.approx(idf1)
+    assert best['idf1'] == pytest.approx(max(idf1)) and best['idf1'] > idf1[0]
+    assert best['settings'] == {'reach': valid[int(np.argmax(idf1))], 'lost': 1.0}
+
+
+@pytest.mark.parametrize('name', ['ours', 'nearest centroid'])
 def test_identity_figures_agree_with_the_definition(name: str, made: list[Scene]) -> None:
     pytest.importorskip('motmetrics')
     given = [tracking.track(PEERS[name], scene)[0] for scene in made]
