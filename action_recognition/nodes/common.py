@@ -168,10 +168,11 @@ class StageNode(LifecycleNode):
             else:
                 callback(messages[0])
 
+        take: Any = receive if TELLS_NUMBERS else lambda data: receive(data, {})
         subscription = self.create_subscription(
             kind,
             topic,
-            receive if TELLS_NUMBERS else lambda data: receive(data, {}),
+            take,
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=True,

@@ -141,7 +141,9 @@ class RecognizerNode(StageNode):
             self._number: int | None = None
         self._announce(recognizer, config)
         if self.subscribes:
-            self.subscribe(SkeletonArray, 'skeletons', self._on_skeletons, result_qos(), numbered=True)
+            self.subscribe(
+                SkeletonArray, 'skeletons', self._on_skeletons, result_qos(), numbered=True
+            )
         self.get_logger().info(
             f'{config.model} knows {len(recognizer.labels)} actions, on {recognizer.device}'
         )
