@@ -121,6 +121,7 @@ setup(
     # not see: listed here, pip would lay others over them. Elsewhere ask for the extras.
     install_requires=[
         'matplotlib>=3.5',
+        'mcap>=1.1',
         'numpy>=1.21',
         'PyYAML>=5.4',
         'rosbags>=0.11',

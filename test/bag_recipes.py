@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, typestore
@@ -92,4 +93,19 @@ def write_bag(
                 data = STORE.serialize_cdr(message, kind)
                 time = max(stamp_of(message), time + 1)
                 writer.write(connection, time, data)
+    return path
+
+
+def chunked_bag(path: Path, kind: str, messages: Iterable, chunk_size: int = 8192) -> Path:
+    """One mcap file in many small chunks, as ROS writes it, of messages at their stamps."""
+    with path.open('wb') as stream:
+        writer = McapWriter(stream, chunk_size=chunk_size)
+        writer.start('ros2')
+        text = STORE.generate_msgdef(kind, ros_version=2)[0]
+        schema = writer.register_schema(kind, 'ros2msg', text.encode())
+        channel = writer.register_channel('/topic', 'cdr', schema)
+        for message in messages:
+            stamp = stamp_of(message)
+            writer.add_message(channel, stamp, bytes(STORE.serialize_cdr(message, kind)), stamp)
+        writer.finish()
     return path

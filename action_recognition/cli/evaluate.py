@@ -140,6 +140,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'false alarms, flips and ece are worse when they are larger',
     )
     bag.add_argument('--json', type=Path, metavar='FILE', help='also write the figures here')
+    bag.add_argument(
+        '--cache',
+        type=Path,
+        metavar='DIR',
+        help='keep what was seen and said of each bag here: a run that was stopped goes on, and '
+        'another truth is scored without computing',
+    )
+    add_parallel_arguments(bag)
     for task in (pose, video):
         task.add_argument(
             '--backend',
@@ -194,11 +202,13 @@ def _bag(args: argparse.Namespace) -> int:
     if args.report:
         _make_folder(args.report)
     images = any(setup.sees for setup in setups)
-    seen: dict[Any, Any] = {}
-    results = [bag.run(setup, args.bag, truth, images, seen) for setup in setups]
+    results = bag.run_all(setups, args.bag, truth, images, args.jobs, args.ray, args.cache)
     figures = bag.common(results)
     print_table(bag.tabulate(figures))
     for result in results:
+        for one in result.scored:
+            if one.frames.state:
+                print(f'{one.spec} ({result.setup.name}): {one.frames.state}', file=sys.stderr)
         for spec, reason in result.skipped.items():
             print(f'skipped {spec} ({result.setup.name}): {reason}', file=sys.stderr)
     if args.json:

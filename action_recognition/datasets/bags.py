@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from action_recognition import resources
+from action_recognition.datasets.damaged import open_bag
 from action_recognition.datasets.pixels import BgrImage, compressed_to_bgr, image_to_bgr
 from action_recognition.datasets.skeleton_messages import parse_skeletons
 from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, split_bag
@@ -112,9 +112,9 @@ class BagReader:
         self.path = path
         self._open = ExitStack()
         try:
-            self._reader = AnyReader([path], default_typestore=typestore())
-            self._open.enter_context(self._reader)
+            self._reader, _ = open_bag(path, typestore(), self._open)
         except Exception as error:  # damaged bags break the reader in many ways
+            self._open.close()
             raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
         self.types = {c.topic: c.msgtype for c in self._reader.connections}
 
@@ -175,9 +175,9 @@ class _Topic:
         self._open = ExitStack()
         self.messages: Iterator[tuple[Connection, int, bytes]] = iter(())
         try:
-            self.reader = AnyReader([path], default_typestore=typestore())
-            self._open.enter_context(self.reader)
+            self.reader, state = open_bag(path, typestore(), self._open)
         except Exception as error:  # damaged bags break the reader in many ways
+            self._open.close()
             raise UserError(f'cannot read bag {path}: {_reason(error)}') from error
         try:
             self.connection = _choose(path, topic, self.reader.connections, kinds, what)
@@ -185,6 +185,8 @@ class _Topic:
             self.close()
             raise
         self.name = f'{path}:{self.connection.topic}'
+        seconds = (self.reader.end_time - self.reader.start_time) * 1e-9
+        self.state = state.format(seconds=seconds)
         self.rewind()
 
     def rewind(self) -> None:
@@ -241,6 +243,7 @@ class BagImages(Source):
     Attributes:
         start: stamp of the first image in ns.
         frame_id: of the first image.
+        state: what the user should know if the bag is not whole, otherwise ''.
 
     Raises:
         UserError: the bag cannot be read, holds no images, or the topic is not clear.
@@ -252,6 +255,7 @@ class BagImages(Source):
         self._topic = _Topic(spec, (IMAGE, COMPRESSED), 'images')
         try:
             super().__init__(self._topic.name, DEFAULT_FPS, (0, 0), None)
+            self.state = self._topic.state
             if (first := self._next()) is None:
                 raise UserError(f'{self.name} holds no images')
             self.start, message = first
@@ -309,6 +313,7 @@ class BagSkeletons:
         name: bag and topic.
         length: how many messages the topic has.
         rejected: what was wrong with messages passed over, so far.
+        state: what the user should know if the bag is not whole, otherwise ''.
 
     Raises:
         UserError: the bag cannot be read, the topic is not clear, or it was recorded with another
@@ -318,6 +323,7 @@ class BagSkeletons:
     def __init__(self, spec: str) -> None:
         self._topic = _Topic(spec, (SKELETONS,), 'skeletons')
         self.name, self.length = self._topic.name, self._topic.length
+        self.state = self._topic.state
         self.rejected: list[str] = []
         connection, store = self._topic.connection, typestore()
         ours = store.hash_rihs01(SKELETONS)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from action_recognition.datasets.bags import topics
 from action_recognition.datasets.sources import split_bag
 from action_recognition.datasets.truth import ANY, Segment, class_index, faults, of_bag
 from action_recognition.errors import UserError
-from action_recognition.evaluation import offline
+from action_recognition.evaluation import bag_store, offline
 from action_recognition.evaluation.bag_timelines import MAIN, Timeline, figures, timelines
 from action_recognition.evaluation.offline import Answers, Frames, Setup
 from action_recognition.evaluation.online import false_alarms, true_actions
+from action_recognition.parallel import map_recordings
 from action_recognition.pose.estimator import PoseEstimator
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.stages import PerceptionConfig
@@ -68,6 +69,7 @@ class Judge:
     Args:
         truth: of all bags.
         seen: keeps what was seen in images.
+        folder: keeps what was seen and said of each bag, for a later run; None: nothing does.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Judge:
         setup: Setup,
         truth: Sequence[Segment],
         seen: dict[tuple[PerceptionConfig, str], Frames],
+        folder: Path | None = None,
     ) -> None:
         self.setup = setup
         self.recognizer: StreamingRecognizer = offline.create_recognizer(setup)
         self._truth = truth
         self._estimator: PoseEstimator | None = None
         self._seen = seen
+        self._folder = folder
 
     def score(
         self, spec: str, images: bool, progress: Callable[[int], object] = lambda count: None
@@ -102,10 +106,12 @@ class Judge:
             )
         labels = self.recognizer.labels
         _refuse(faults(segments, labels))
-        if images and self._estimator is None:
-            self._estimator = offline.create_perception(self.setup)
+        kept = bag_store.place(self._folder, spec, self.setup, images) if self._folder else None
+        known = bag_store.load(kept) if kept else None
         begin = time.perf_counter()
-        frames = self._look(spec, progress) if images else offline.read(spec, progress)
+        frames = known[0] if known else self._look(spec, images, progress)
+        if frames.partial:
+            segments = _readable(segments, frames.span)
         _refuse(faults(segments, labels, frames.span))
         if max(frames.jumps, default=0) > MOST_BACK:
             raise UserError(
@@ -114,8 +120,13 @@ class Judge:
             )
         if not any(len(poses) for poses in frames.poses):
             raise UserError(f'nobody was seen in its {len(frames.poses)} frames')
-        answers = offline.recognise(frames.poses, self.recognizer)
-        seconds = time.perf_counter() - begin
+        if known:
+            _, answers, seconds = known
+        else:
+            answers = offline.recognise(frames.poses, self.recognizer)
+            seconds = time.perf_counter() - begin
+            if kept:
+                bag_store.save(kept, frames, answers, seconds)
         notes = _notes(frames, answers.count(None))
         ids = None
         if images and offline.holds_skeletons(str(path)):
@@ -130,12 +141,28 @@ class Judge:
         if self._estimator:
             self._estimator.close()
 
-    def _look(self, spec: str, progress: Callable[[int], object]) -> Frames:
+    def _look(self, spec: str, images: bool, progress: Callable[[int], object]) -> Frames:
+        if not images:
+            return offline.read(spec, progress)
         config = self.setup.perception
+        if self._estimator is None:
+            self._estimator = offline.create_perception(self.setup)
         if (config, spec) not in self._seen:
-            assert self._estimator
             self._seen[config, spec] = offline.look(spec, self._estimator, config, progress)
         return self._seen[config, spec]
+
+
+def _readable(segments: Sequence[Segment], span: tuple[int, int]) -> list[Segment]:
+    """The truth of the part of a cut bag that can be read."""
+    found = []
+    for s in segments:
+        start, end = s.span(span[0])
+        if start >= span[1]:
+            continue
+        if end > span[1]:
+            s = replace(s, end=s.end - (end - span[1]) * 1e-9)
+        found.append(s)
+    return found
 
 
 def _refuse(lines: Sequence[str]) -> None:
@@ -145,7 +172,7 @@ def _refuse(lines: Sequence[str]) -> None:
 
 
 def _notes(frames: Frames, late: int) -> list[str]:
-    notes = []
+    notes = [frames.state] if frames.state else []
     if frames.repeated:
         notes.append(f'{frames.repeated} frames came with the stamp of the one before')
     if frames.problems:
@@ -195,38 +222,100 @@ class Result:
     figures: dict[str, Any]
 
 
-def run(
-    setup: Setup,
+@dataclass(frozen=True)
+class Batch:
+    """How to score one bag after another, in any process.
+
+    Attributes:
+        setups: scored one after the other on each bag; what was seen is seen once.
+        truth: of all bags.
+        images: look at images even where there are skeletons.
+        folder: as of `Judge`.
+        shows: whether to show how far a bag is.
+    """
+
+    setups: tuple[Setup, ...]
+    truth: tuple[Segment, ...]
+    images: bool
+    folder: Path | None = None
+    shows: bool = False
+
+    def score(self, spec: str) -> list[Scored | str]:
+        """With each set of parameters: a bag, scored, or why it cannot be.
+
+        Raises:
+            UserError: weights cannot be used.
+        """
+        if self not in _judges:
+            close()
+            _judges[self] = []
+            seen: dict[tuple[PerceptionConfig, str], Frames] = {}
+            for setup in self.setups:
+                _judges[self].append((Judge(setup, self.truth, seen, self.folder), seen))
+        found: list[Scored | str] = []
+        length = _length(spec) if self.shows else 0
+        for judge, _ in _judges[self]:
+            try:
+                pixels = offline.takes_images(spec, self.images)
+                hidden = None if self.shows else True
+                with tqdm(desc=Path(spec).name, total=length, unit='frame', disable=hidden) as bar:
+                    found.append(judge.score(spec, pixels, bar.update))
+            except UserError as error:
+                found.append(str(error))
+        for _, seen in _judges[self]:
+            seen.clear()
+        return found
+
+
+#: Of this process, so that models are read once and not with every bag.
+_judges: dict[Batch, list[tuple[Judge, dict[tuple[PerceptionConfig, str], Frames]]]] = {}
+
+
+def close() -> None:
+    """Give back the models of this process."""
+    for judges in _judges.values():
+        for judge, _ in judges:
+            judge.close()
+    _judges.clear()
+
+
+def run_all(
+    setups: Sequence[Setup],
     specs: Sequence[str],
     truth: Sequence[Segment],
     images: bool,
-    seen: dict[tuple[PerceptionConfig, str], Frames] | None = None,
-) -> Result:
-    """Score bags; those that cannot be scored are skipped.
+    jobs: int = 1,
+    ray: str = '',
+    folder: Path | None = None,
+) -> list[Result]:
+    """Score bags with each of several sets of parameters; what cannot be scored is skipped.
 
     Args:
         specs: a bag each, or `BAG:TOPIC`.
         images: look at images even where there are skeletons.
-        seen: keeps what was seen in images, for another run with the same perception.
+        jobs, ray: who computes, as in `map_recordings`.
+        folder: keeps what was seen and said of each bag: what is there is not computed again.
 
     Raises:
         UserError: weights cannot be used.
     """
-    judge = Judge(setup, truth, {} if seen is None else seen)
-    scored: list[Scored] = []
-    skipped: dict[str, str] = {}
+    batch = Batch(tuple(setups), tuple(truth), images, folder, shows=jobs == 1 and not ray)
     try:
-        with tqdm(desc=setup.name, unit='frame', disable=None) as bar:
-            bar.total = sum(_length(spec) for spec in specs)
-            for spec in specs:
-                try:
-                    pixels = offline.takes_images(spec, images)
-                    scored.append(judge.score(spec, pixels, bar.update))
-                except UserError as error:
-                    skipped[spec] = str(error)
+        done = dict(map_recordings(batch.score, specs, jobs, ray, what='bags'))
     finally:
-        judge.close()
-    return Result(setup, scored, skipped, _summary(setup, scored, skipped))
+        close()
+    results = []
+    for k, setup in enumerate(setups):
+        mine = [(spec, done[index][k]) for index, spec in enumerate(specs)]
+        scored = [one for _, one in mine if isinstance(one, Scored)]
+        skipped = {spec: one for spec, one in mine if isinstance(one, str)}
+        results.append(Result(setup, scored, skipped, _summary(setup, scored, skipped)))
+    return results
+
+
+def run(setup: Setup, specs: Sequence[str], truth: Sequence[Segment], images: bool) -> Result:
+    """Score bags with one set of parameters in this process, as `run_all`."""
+    return run_all([setup], specs, truth, images)[0]
 
 
 def _length(spec: str) -> int:
@@ -241,6 +330,7 @@ def _summary(setup: Setup, scored: Sequence[Scored], skipped: Mapping[str, str])
     out: dict[str, Any] = {
         'model': setup.name,
         'bags': len(scored),
+        'partial': sum(s.frames.partial for s in scored),
         'skipped': dict(skipped),
         'notes': {s.spec: s.notes for s in scored if s.notes},
     }

@@ -150,6 +150,7 @@ class Frames:
         repeated: frames left out because they came with the stamp of the one before.
         problems: what was wrong with frames left out.
         milliseconds: (frames,) what perception took, for images only.
+        state: what the user should know if the bag is not whole, otherwise ''.
     """
 
     topic: str
@@ -157,6 +158,12 @@ class Frames:
     repeated: int = 0
     problems: tuple[str, ...] = ()
     milliseconds: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    state: str = ''
+
+    @property
+    def partial(self) -> bool:
+        """Whether a part of the bag is lost."""
+        return self.state.startswith('partial')
 
     @property
     def span(self) -> tuple[int, int]:
@@ -237,7 +244,7 @@ def read(spec: str, progress: Progress = lambda count: None) -> Frames:
                 frames.append(poses)
         if not frames:
             raise UserError(f'{bag.name} holds no skeletons')
-        return Frames(bag.name, frames, repeated, tuple(bag.rejected))
+        return Frames(bag.name, frames, repeated, tuple(bag.rejected), state=bag.state)
 
 
 def look(
@@ -274,7 +281,8 @@ def look(
             stage.look_around()
         if not frames:
             raise UserError(f'{bag.name}: no image can be read: {problems[0]}')
-        return Frames(bag.name, frames, repeated, tuple(problems), np.array(took))
+        milliseconds = np.array(took)
+        return Frames(bag.name, frames, repeated, tuple(problems), milliseconds, bag.state)
 
 
 def create_perception(setup: Setup) -> PoseEstimator:

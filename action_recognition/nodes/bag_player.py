@@ -31,8 +31,10 @@ LATCHED = ('action_recognition/msg/LabelInfo', 'tf2_msgs/msg/TFMessage')
 ANSWERS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}
 #: Seconds between two messages of /clock.
 CLOCK_INTERVAL = 0.01
-#: Seconds for all parties to find each other, after some have.
+#: Seconds without a new subscriber after which all parties have found each other.
 DISCOVERY_TIME = 0.5
+#: Seconds after the first one in which others may come.
+SETTLE_TIME = 5.0
 #: How often an unanswered message is sent, and seconds to wait each time.
 ATTEMPTS, ANSWER_TIMEOUT = 3, 5.0
 #: Seconds after the last message, which is still on its way.
@@ -157,7 +159,9 @@ class BagPlayer:
         return latched_qos() if kind in LATCHED else result_qos()
 
     def _await_listeners(self) -> None:
-        """Until an input has a listener, or where there is none any topic, and answers come."""
+        """Until an input has a listener, or where there is none any topic, and answers come; then
+        until no more listeners do.
+        """
         inputs = [topic for topic in self._publishers if self._bag.types[topic] in INPUTS]
         watched = [self._publishers[topic] for topic in inputs or self._publishers]
         answers = self._options.lockstep
@@ -176,8 +180,20 @@ class BagPlayer:
                     'or remap the topic with -r'
                 )
             self._spin(0.05)
-        # Who has been found may not have found us yet, and others may still be looking.
-        self._spin(DISCOVERY_TIME)
+        self._await_the_rest()
+
+    def _await_the_rest(self) -> None:
+        """Until for `DISCOVERY_TIME` no more subscribers have come, on any topic.
+
+        Who has been found may not have found us yet, and others may still be looking.
+        """
+        quiet_since, before = time.monotonic(), -1
+        deadline = quiet_since + SETTLE_TIME
+        while (now := time.monotonic()) < deadline and now - quiet_since < DISCOVERY_TIME:
+            count = sum(p.get_subscription_count() for p in self._publishers.values())
+            if count != before:
+                quiet_since, before = now, count
+            self._spin(0.05)
 
     def _play_once(self) -> bool:
         """Play the bag from its begin; whether anything was in it."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bag_recipes import START, image_message, skeleton_message, write_bag
+from bag_recipes import START, chunked_bag, image_message, skeleton_message, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
 from action_recognition import weights
 from action_recognition.cli import main
+from action_recognition.datasets.bags import SKELETONS
 from action_recognition.datasets.streams import SkeletonStream
 from action_recognition.datasets.truth import ANY, Segment, write_truth
 from action_recognition.errors import UserError
@@ -368,3 +369,78 @@ def test_bad_commands(tmp_path, capsys, options, complaint):
 def test_a_bag_given_twice():
     with pytest.raises(UserError, match='given twice'):
         bag.check_bags(['a', './a:/topic'])
+
+
+# --- many bags, and what a killed recorder leaves --------------------------------------------
+
+
+def same(ours, other):
+    """Label by label, number by number."""
+    for one, two in zip(ours.scored, other.scored, strict=True):
+        assert (one.spec, one.notes) == (two.spec, two.notes)
+        for a, b in zip(one.timelines, two.timelines, strict=True):
+            assert (a.person, a.classes) == (b.person, b.classes)
+            for name in ('stamps', 'targets', 'said', 'tracked', 'probabilities'):
+                np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        assert len(one.answers) == len(two.answers)
+        for a, b in zip(one.answers, two.answers, strict=True):
+            assert [(e.track_id, e.label, e.state, e.began) for e in a or ()] == [
+                (e.track_id, e.label, e.state, e.began) for e in b or ()
+            ]
+    assert ours.skipped == other.skipped
+
+
+@pytest.mark.parametrize('ray', ['', 'local'])
+def test_two_processes_say_what_one_says(tmp_path, setup, ray):
+    if ray:
+        pytest.importorskip('ray', reason='Ray is not installed')
+    specs = [str(skeleton_bag(tmp_path / f'k{k}', walk(30, (1, 2), seed=k))) for k in range(3)]
+    specs.append(str(tmp_path / 'gone'))
+    rows = [Segment(Path(spec).name, 0.1, 0.8, '1', 'wave') for spec in specs]
+    strict = Setup('strict', recognizer=RecognizerConfig(setup.recognizer.model))
+    alone = bag.run_all([setup, strict], specs, rows, images=False)
+    spread = bag.run_all([setup, strict], specs, rows, False, jobs=2, ray=ray)
+    for one, other in zip(spread, alone, strict=True):
+        assert len(other.scored) == 3
+        same(one, other)
+
+
+def test_what_is_kept_is_not_computed_again(tmp_path, setup, monkeypatch):
+    specs = [str(skeleton_bag(tmp_path / name, walk(30))) for name in 'ab']
+    rows = [Segment(name, 0.1, 0.8, '1', 'wave') for name in 'ab']
+    plain = bag.run_all([setup], specs, rows, False)[0]
+    kept = tmp_path / 'kept'
+    recognise, begun = offline.recognise, []
+
+    def killed(poses, recognizer):
+        begun.append(poses)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return recognise(poses, recognizer)
+
+    monkeypatch.setattr(offline, 'recognise', killed)
+    with pytest.raises(KeyboardInterrupt):
+        bag.run_all([setup], specs, rows, False, folder=kept)
+    assert [path.name[:2] for path in kept.iterdir()] == ['a-']
+    same(bag.run_all([setup], specs, rows, False, folder=kept)[0], plain)
+    assert len(begun) == 3
+    same(bag.run_all([setup], specs, rows, False, folder=kept)[0], plain)
+    assert len(begun) == 3
+    next(kept.glob('a-*')).write_bytes(b'half a file')
+    same(bag.run_all([setup], specs, rows, False, folder=kept)[0], plain)
+    assert len(begun) == 4
+    other = Setup('strict', recognizer=RecognizerConfig(setup.recognizer.model))
+    bag.run_all([other], specs, rows, False, folder=kept)
+    assert len(begun) == 6
+
+
+def test_a_cut_bag_is_scored_as_far_as_it_goes(tmp_path, setup):
+    path = chunked_bag(tmp_path / 'k.mcap', SKELETONS, [skeleton_message(p) for p in walk(60)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    rows = [Segment('k.mcap', 0.2, 1.9, '1', 'wave'), Segment('k.mcap', 1.95, 1.96, '1', 'run')]
+    result = bag.run(setup, [str(path)], rows, images=False)
+    assert (result.skipped, result.figures['partial'], result.figures['n']) == ({}, 1, 1)
+    scored = result.scored[0]
+    assert 5 < len(scored.frames.poses) < 50
+    line = f'partial: the file is cut; {scored.length:.1f} s were read, the rest is lost'
+    assert scored.notes[0] == line
