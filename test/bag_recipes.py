@@ -96,8 +96,10 @@ def write_bag(
     return path
 
 
-def chunked_bag(path: Path, kind: str, messages: Iterable, chunk_size: int = 8192) -> Path:
-    """One mcap file in many small chunks, as ROS writes it, of messages at their stamps."""
+def chunked_bag(
+    path: Path, kind: str, messages: Iterable, chunk_size: int = 8192, late: int = 0
+) -> Path:
+    """One mcap file in many small chunks, as ROS writes it, `late` ns after the stamps."""
     with path.open('wb') as stream:
         writer = McapWriter(stream, chunk_size=chunk_size)
         writer.start('ros2')
@@ -106,6 +108,7 @@ def chunked_bag(path: Path, kind: str, messages: Iterable, chunk_size: int = 819
         channel = writer.register_channel('/topic', 'cdr', schema)
         for message in messages:
             stamp = stamp_of(message)
-            writer.add_message(channel, stamp, bytes(STORE.serialize_cdr(message, kind)), stamp)
+            data = bytes(STORE.serialize_cdr(message, kind))
+            writer.add_message(channel, stamp + late, data, stamp + late)
         writer.finish()
     return path

@@ -37,6 +37,8 @@ MESSAGES = (
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 SKELETONS = f'{PACKAGE}/msg/SkeletonArray'
+#: Seconds between stamps and recording that no delay explains: the clocks of camera and recorder.
+CLOCKS_APART = 5.0
 #: The newest that ROS 2 Humble reads.
 METADATA_VERSION: Literal[8] = 8
 
@@ -212,6 +214,15 @@ class _Topic:
             raise UserError(f'{self.name} is damaged: {_reason(error)}') from error
         return None if item is None else item[1:]
 
+    def compare_clocks(self, time: int, stamp: int) -> None:
+        """Say so in `state` if a header's stamp (ns) is far from the time of recording (ns)."""
+        lag = (time - stamp) * 1e-9
+        if abs(lag) > CLOCKS_APART and 'stamps' not in self.state:
+            line = (
+                f'stamps are {abs(lag):.1f} s {"behind" if lag > 0 else "ahead of"} the recording'
+            )
+            self.state = f'{self.state}; {line}' if self.state else line
+
     def deserialize(self, data: bytes) -> Any:
         """A message of this topic.
 
@@ -243,7 +254,6 @@ class BagImages(Source):
     Attributes:
         start: stamp of the first image in ns.
         frame_id: of the first image.
-        state: what the user should know if the bag is not whole, otherwise ''.
 
     Raises:
         UserError: the bag cannot be read, holds no images, or the topic is not clear.
@@ -255,7 +265,6 @@ class BagImages(Source):
         self._topic = _Topic(spec, (IMAGE, COMPRESSED), 'images')
         try:
             super().__init__(self._topic.name, DEFAULT_FPS, (0, 0), None)
-            self.state = self._topic.state
             if (first := self._next()) is None:
                 raise UserError(f'{self.name} holds no images')
             self.start, message = first
@@ -271,6 +280,11 @@ class BagImages(Source):
         seconds = (self._topic.reader.end_time - self._topic.reader.start_time) * 1e-9
         if self.length > 1 and seconds > 0:
             self.fps = (self.length - 1) / seconds
+
+    @property
+    def state(self) -> str:
+        """What the user should know if the bag is not whole or its clocks disagree, else ''."""
+        return self._topic.state
 
     def read(self) -> Frame | None:
         if (item := self._next()) is None:
@@ -297,7 +311,9 @@ class BagImages(Source):
             return None
         time, data = item
         message = self._topic.deserialize(data)
-        return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or time, message
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or time
+        self._topic.compare_clocks(time, stamp)
+        return stamp, message
 
 
 class BagSkeletons:
@@ -313,7 +329,6 @@ class BagSkeletons:
         name: bag and topic.
         length: how many messages the topic has.
         rejected: what was wrong with messages passed over, so far.
-        state: what the user should know if the bag is not whole, otherwise ''.
 
     Raises:
         UserError: the bag cannot be read, the topic is not clear, or it was recorded with another
@@ -323,7 +338,6 @@ class BagSkeletons:
     def __init__(self, spec: str) -> None:
         self._topic = _Topic(spec, (SKELETONS,), 'skeletons')
         self.name, self.length = self._topic.name, self._topic.length
-        self.state = self._topic.state
         self.rejected: list[str] = []
         connection, store = self._topic.connection, typestore()
         ours = store.hash_rihs01(SKELETONS)
@@ -333,6 +347,11 @@ class BagSkeletons:
                 f'{self.name} was recorded with another version of {SKELETONS} '
                 f'({connection.digest}, not {ours}): evaluate its images, or record it again'
             )
+
+    @property
+    def state(self) -> str:
+        """What the user should know if the bag is not whole or its clocks disagree, else ''."""
+        return self._topic.state
 
     def __iter__(self) -> Iterator[Poses]:
         """The people of each message from the first on.
@@ -345,9 +364,12 @@ class BagSkeletons:
         while (item := self._topic.next()) is not None:
             time, data = item
             try:
-                yield parse_skeletons(data, time)
+                poses = parse_skeletons(data, time)
             except UserError as error:
                 self.rejected.append(str(error))
+            else:
+                self._topic.compare_clocks(time, poses.stamp)
+                yield poses
 
     def close(self) -> None:
         """Close the files; safe to call twice."""

@@ -130,6 +130,8 @@ def open_bag(path: Path, store: Typestore, stack: ExitStack) -> tuple[AnyReader 
         Exception: of many kinds; the bag cannot be read.
     """
     files = _files(path)
+    if not files and not (path / 'metadata.yaml').exists():
+        raise UserError('the directory has no .mcap or .db3 file')
     databases = [file for file in files if _side_files(file)]
     if databases:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='bag-')))

@@ -28,11 +28,13 @@ from action_recognition.evaluation.report import PAGE, STILL_WIDTH, STYLE
 from action_recognition.recognition.labels import UNKNOWN
 from action_recognition.visualization.charts import (
     confusion_chart,
+    hatches,
     histogram,
+    legend,
     reliability_chart,
     tracks,
 )
-from action_recognition.visualization.overlay import Caption, draw_people
+from action_recognition.visualization.overlay import PALETTE, Caption, draw_people
 from action_recognition.visualization.plots import label_colours
 
 #: Worst segments shown.
@@ -59,9 +61,11 @@ MORE_STYLE = """
 .charts { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)) }
 .charts section svg { max-width: 26rem }
 .wide { overflow-x: auto }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem } .key { white-space: nowrap }
+.key svg { width: 18px; display: inline; vertical-align: middle }
 .wide svg { min-width: 40rem }
 td.number, th.number { text-align: right }
-.notes li { color: var(--soft); margin: .2rem 0 }
+.notes li { color: var(--soft); margin: .2rem 0; overflow-wrap: anywhere }
 .skipped { border-left: 4px solid #c53030; padding-left: .75rem }
 figure { margin: 0 } figcaption { color: var(--soft); font-size: .9rem; margin-top: .3rem }
 figure img { display: block; width: 100%; border-radius: 6px }
@@ -234,9 +238,11 @@ def _untold(timeline: Timeline) -> list[tuple[float, float, str]]:
 
 def _timelines(results: Sequence[Result]) -> Iterator[str]:
     colours = label_colours(_labels(results))
+    fills, patterns = hatches(colours, len(PALETTE))
+    yield patterns + legend(fills)
     others = {(s.spec, t.person): t for r in results[1:] for s in r.scored for t in s.timelines}
     for scored in results[0].scored:
-        for t in scored.timelines:
+        for t in sorted(scored.timelines, key=lambda t: (len(t.person), t.person)):
             who = 'whoever acts' if t.person == 'any' else f'person {t.person}'
             rows = {
                 'truth': [*_spans(t, t.targets), *_untold(t)],
@@ -247,7 +253,7 @@ def _timelines(results: Sequence[Result]) -> Iterator[str]:
                 rows[f'{results[1].setup.name[:22]} '] = _spans(other, other.said)
             name = split_bag(scored.spec)[0].name
             yield f'<h3>{html.escape(name)}, {who}</h3>'
-            chart = tracks(rows, scored.length, colours, f'{name}, {who}')
+            chart = tracks(rows, scored.length, colours, f'{name}, {who}', fills)
             yield f'<div class="wide">{chart}</div>'
 
 

@@ -150,7 +150,7 @@ class Frames:
         repeated: frames left out because they came with the stamp of the one before.
         problems: what was wrong with frames left out.
         milliseconds: (frames,) what perception took, for images only.
-        state: what the user should know if the bag is not whole, otherwise ''.
+        state: as of `BagImages` and `BagSkeletons`.
     """
 
     topic: str

@@ -34,8 +34,52 @@ def _text(x: float, y: float, text: str, more: str = '') -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{html.escape(text)}</text>'
 
 
+def hatches(colours: Mapping[str, str], count: int) -> tuple[dict[str, str], str]:
+    """What fills the spans of each label: where colours come again, with another pattern.
+
+    Args:
+        colours: #rrggbb by label, repeating after `count` of them.
+
+    Returns:
+        SVG paint by label, and the patterns it refers to, once for a page.
+    """
+    fills, patterns = {}, []
+    for k, (label, colour) in enumerate(colours.items()):
+        turn = k // count
+        if not turn:
+            fills[label] = colour
+            continue
+        # Stripes lean another way in each round, and are closer together after all ways.
+        angle, distance = 45 * ((turn - 1) % 4 * 3 + 1), max(8 - 2 * ((turn - 1) // 4), 4)
+        fills[label] = f'url(#hatch{k})'
+        patterns.append(
+            f'<pattern id="hatch{k}" width="{distance}" height="{distance}" '
+            f'patternUnits="userSpaceOnUse" patternTransform="rotate({angle})">'
+            f'<rect width="{distance}" height="{distance}" fill="{colour}"/>'
+            f'<rect width="2" height="{distance}" fill="{ink_on(colour)}" opacity=".55"/></pattern>'
+        )
+    # Not display:none, with which browsers paint nothing.
+    defs = f'<svg width="0" height="0" aria-hidden="true"><defs>{"".join(patterns)}</defs></svg>'
+    return fills, defs if patterns else ''
+
+
+def legend(fills: Mapping[str, str]) -> str:
+    """What each label looks like; spans that are too narrow for a name need it."""
+    items = ''.join(
+        '<span class="key"><svg width="18" height="14" aria-hidden="true">'
+        f'<rect width="18" height="14" rx="2" fill="{fill}"/></svg> '
+        f'{html.escape(label.replace("_", " "))}</span>'
+        for label, fill in fills.items()
+    )
+    return f'<p class="legend">{items}</p>'
+
+
 def tracks(
-    rows: Mapping[str, Sequence[Span]], seconds: float, colours: Mapping[str, str], label: str
+    rows: Mapping[str, Sequence[Span]],
+    seconds: float,
+    colours: Mapping[str, str],
+    label: str,
+    fills: Mapping[str, str] | None = None,
 ) -> str:
     """Spans of time in rows below one axis of seconds.
 
@@ -44,7 +88,9 @@ def tracks(
         seconds: length of the axis.
         colours: #rrggbb by label.
         label: what the chart is, for those who do not see it.
+        fills: paint by label, as by `hatches`; None: the colours.
     """
+    fills = colours if fills is None else fills
     scale = (WIDTH - MARGIN - 10) / max(seconds, 1e-9)
     bottom = len(rows) * (ROW + GAP)
     step = tick(seconds)
@@ -67,12 +113,15 @@ def tracks(
             title = f'{said.replace("_", " ")}: {begin:.2f} to {end:.2f} s'
             parts.append(
                 f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{ROW}" rx="2" '
-                f'fill="{colours.get(said, "#9a9a9a")}"><title>{html.escape(title)}</title></rect>'
+                f'fill="{fills.get(said, "#9a9a9a")}"><title>{html.escape(title)}</title></rect>'
             )
             shown = said.replace('_', ' ')
             if width > LETTER * len(shown) + 6:
-                ink = ink_on(colours.get(said, '#9a9a9a'))
-                parts.append(_text(x + 4, top + 15, shown, f'fill="{ink}" pointer-events="none"'))
+                colour = colours.get(said, '#9a9a9a')
+                # An edge in the colour, so that stripes do not run through the letters.
+                edge = f'stroke="{colour}" stroke-width="4" paint-order="stroke"'
+                ink = f'fill="{ink_on(colour)}" {edge} pointer-events="none"'
+                parts.append(_text(x + 4, top + 15, shown, ink))
     return _svg(WIDTH, bottom + 18, parts, label)
 
 

@@ -104,8 +104,23 @@ def test_open_transactions_are_taken_as_sqlite_does(tmp_path, mode):
 
 
 def test_what_is_no_bag_is_refused(tmp_path):
-    with pytest.raises(UserError, match='cannot read bag'):
+    with pytest.raises(UserError, match=r'the directory has no \.mcap or \.db3 file'):
         BagReader(tmp_path)
     (tmp_path / 'k.mcap').write_bytes(b'')
     with pytest.raises(UserError, match='cannot read bag'):
         BagReader(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('late', 'said'),
+    [
+        (0, ''),
+        (10**9, ''),
+        (12 * 10**9, 'stamps are 12.0 s behind the recording'),
+        (-8 * 10**9, 'stamps are 8.0 s ahead of the recording'),
+    ],
+)
+def test_clocks_that_disagree_are_named(tmp_path, late, said):
+    messages = map(skeleton_message, people())
+    file = chunked_bag(tmp_path / 'k.mcap', SKELETONS, messages, late=late)
+    assert stamps(file) == (WHOLE, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -11,8 +12,10 @@ from action_recognition.visualization.charts import (
     MARGIN,
     WIDTH,
     confusion_chart,
+    hatches,
     histogram,
     ink_on,
+    legend,
     reliability_chart,
     tick,
     tracks,
@@ -83,3 +86,18 @@ def test_histogram_counts_everything():
     counts = [int(t.text.rpartition(': ')[2]) for t in shapes(svg, 'title')]
     assert sum(counts) == len(values)
     assert any('median 0.1 s' in (t.text or '') for t in shapes(svg, 'text'))
+
+
+def test_labels_beyond_the_palette_are_hatched_and_never_alike():
+    wheel = ('#102030', '#e0d0c0')
+    colours = {f'l{k}': wheel[k % 2] for k in range(12)}
+    fills, defs = hatches(colours, 2)
+    assert list(fills.values())[:2] == list(wheel)
+    patterns = dict(re.findall(r'<pattern id="(\w+)" (.*?)</pattern>', defs))
+    assert len(set(patterns.values())) == len(patterns) == 10
+    assert {fill[5:-1] for fill in fills.values() if fill.startswith('url')} == set(patterns)
+    assert hatches({'a': '#102030'}, 2) == ({'a': '#102030'}, '')
+    assert legend(fills).count('<rect') == 12
+    page = tracks({'truth': [(0, 1, 'l5')]}, 2, colours, 'it', fills)
+    assert f'fill="{fills["l5"]}"' in page
+    assert '<title>l5: 0.00 to 1.00 s</title>' in page
