@@ -217,8 +217,11 @@ def _bag(args: argparse.Namespace) -> int:
         write_json(args.report / 'figures.json', figures)
         bag_report.write(args.report / 'index.html', results)
         print(f'Report: {args.report / "index.html"}')
-    if not all(result.scored for result in results):
-        raise UserError('no bag could be scored: see the reasons above')
+    without = [result.setup.name for result in results if not result.scored]
+    if without:
+        raise UserError(
+            f'no bag could be scored with {" or ".join(without)}: see the reasons above'
+        )
     lines = bag_timelines.broken(figures, bounds)
     for line in lines:
         print(f'failed: {line}', file=sys.stderr)
