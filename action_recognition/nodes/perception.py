@@ -295,13 +295,13 @@ class PerceptionNode(StageNode):
         self.health.count('processed')
         self.health.count('people', len(poses))
         self._draw(item.header, image, poses)
+        self.health.count('full_images', self._stage.look_around())
 
     def _publish(self, header: Header, poses: Poses) -> None:
         # In the pipeline these make the labels, for which more people wait than for skeletons.
         for receive in self.receivers:
             receive(header, poses)
         with self.health.timed('publish'):
-        self.health.count('full_images', self._stage.look_around())
             self.health.sent('skeletons')
             # For ten people, building the message takes longer than tracking them.
             if self._skeletons.get_subscription_count():
