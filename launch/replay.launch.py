@@ -3,9 +3,9 @@
     ros2 launch action_recognition replay.launch.py bag:=walk image:=/camera/image_raw
 
 The bag starts once perception and recognizer are ready, and its end ends the launch. It is played
-by `action-recognition play`, so `ros2 bag` is not needed, and all nodes run on its time. It plays on
-time: images that come faster than they are processed are dropped and counted in /diagnostics. To
-process every image, give the bag as `source` of demo.launch.py.
+by `action-recognition play`, so `ros2 bag` is not needed, and all nodes run on its time. It plays
+on time: images that come faster than they are processed are dropped and counted in /diagnostics.
+To process every image, give the bag as `source` of demo.launch.py.
 """
 
 from launch import LaunchDescription

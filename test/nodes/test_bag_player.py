@@ -265,12 +265,8 @@ def recordings(data_root, folder):
         yield write_bag(folder / f'k{index}', {'/image': messages})
 
 
-@pytest.mark.parametrize('composed', [False, True])
-def test_real_models_on_three_recordings(graph, tmp_path, data_root, composed):
-    """Offline, replayed through nodes, and through the composed pipeline: label by label."""
-    setup = offline.create_setup(pose='pose', device='cpu')
-    estimator = offline.create_perception(setup)
-    model = offline.create_recognizer(setup)
+def run_real_models(graph, estimator, composed):
+    """Fresh nodes: those that go on count on with their ids."""
     parameters = {'device': 'cpu'}
     recognizer = graph.node(RecognizerNode, active=False, parameters=parameters)
     perception = graph.node(
@@ -281,6 +277,16 @@ def test_real_models_on_three_recordings(graph, tmp_path, data_root, composed):
     )
     if composed:
         connect(None, perception, recognizer)
+    assert recognizer.autostart()
+    assert perception.autostart()
+
+
+@pytest.mark.parametrize('composed', [False, True])
+def test_real_models_on_three_recordings(graph, tmp_path, data_root, composed):
+    """Offline, replayed through nodes, and through the composed pipeline: label by label."""
+    setup = offline.create_setup(pose='pose', device='cpu')
+    estimator = offline.create_perception(setup)
+    model = offline.create_recognizer(setup)
     answered = []
     for path in recordings(data_root, tmp_path):
         frames = offline.look(str(path), estimator, setup.perception)
@@ -288,16 +294,13 @@ def test_real_models_on_three_recordings(graph, tmp_path, data_root, composed):
         expected = {
             p.stamp: labels(estimates) for p, estimates in zip(frames.poses, answers, strict=True)
         }
-        assert recognizer.autostart()
-        assert perception.autostart()
+        run_real_models(graph, estimator, composed)
         tally, said = replay(graph, path)
         assert said == expected
         assert tally.unanswered == 0
         answered.append(any(expected.values()))
         close, estimator.close = estimator.close, lambda: None  # it is needed for the next bag
-        for node in (perception, recognizer):
-            node.trigger_deactivate()
-            node.trigger_cleanup()
+        graph.clear()
         estimator.close = close
     estimator.close()
     assert sum(answered) >= 2  # somebody is found in them, but what a pose network finds may vary
