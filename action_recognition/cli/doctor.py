@@ -96,6 +96,15 @@ def check_packages() -> Iterator[Check]:
         yield Check('python packages', OK, ', '.join(map(_version, PACKAGES.values())))
 
 
+def check_cut_bags() -> Iterator[Check]:
+    """What reads mcap recordings whose recorder was killed."""
+    module, fault = _import('mcap.stream_reader')
+    if module is None:
+        yield Check('cut recordings', WARN, f'not read: {fault}', f'{PIP} mcap')
+    else:
+        yield Check('cut recordings', OK, f'read with {_version("mcap")}')
+
+
 def check_ros() -> Iterator[Check]:
     """The ROS distribution, its middleware and our messages."""
     rclpy, fault = _import('rclpy')
@@ -280,6 +289,7 @@ def check_cameras(folder: Path = Path('/dev')) -> Iterator[Check]:
 CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     check_python,
     check_packages,
+    check_cut_bags,
     check_ros,
     check_torch,
     check_runtimes,

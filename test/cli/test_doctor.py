@@ -69,6 +69,14 @@ def test_real_machine_gives_a_line_and_a_fix_for_everything():
     assert {'python', 'ros 2', 'torch', 'opencv', 'cv_bridge', 'fast dds', 'cameras'} <= names
 
 
+def test_cut_recordings_take_mcap_and_nothing_else_does(monkeypatch):
+    assert states(doctor.check_cut_bags()) == {'cut recordings': OK}
+    monkeypatch.setitem(sys.modules, 'mcap.stream_reader', None)
+    (finding,) = doctor.check_cut_bags()
+    assert finding.state == WARN
+    assert 'pip install mcap' in finding.fix
+
+
 @pytest.mark.parametrize(
     ('module', 'check', 'name', 'fix'),
     [

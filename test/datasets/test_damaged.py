@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from bag_recipes import SKELETONS, START, chunked_bag, skeleton_message, write_bag
+from mcap.records import DataEnd
+from mcap.stream_reader import StreamReader
 from rosbags.rosbag2 import StoragePlugin
 
 from action_recognition.datasets.bags import BagReader, BagSkeletons
@@ -39,8 +43,14 @@ def test_of_every_cut_the_messages_before_it_are_read(tmp_path):
     )
     assert stamps(whole) == (WHOLE, '')
     data, counts = whole.read_bytes(), []
+    with whole.open('rb') as stream:
+        reader = StreamReader(stream)
+        next(record for record in reader.records if isinstance(record, DataEnd))
+        after_data = stream.tell()
     cuts = np.random.default_rng(1).integers(0, len(data), 40)
-    for cut in sorted({*cuts.tolist(), len(data) - 1, len(data) - 9}):
+    for cut in sorted(
+        {*cuts.tolist(), after_data - 9, after_data + 9, len(data) - 1, len(data) - 9}
+    ):
         file = tmp_path / 'cut.mcap'
         file.write_bytes(data[:cut])
         try:
@@ -49,7 +59,8 @@ def test_of_every_cut_the_messages_before_it_are_read(tmp_path):
             assert str(error).startswith(f'cannot read bag {file}')
             found = []
         else:
-            assert state.startswith('partial: the file is cut; ')
+            lost = 'the index behind' if cut > after_data else 'partial: the file is cut; '
+            assert state.startswith(lost)
         assert found == WHOLE[: len(found)]
         counts.append(len(found))
     assert counts == sorted(counts)
@@ -66,6 +77,32 @@ def test_noise_in_a_chunk_ends_what_is_read(tmp_path):
     assert 0 < len(found) < COUNT
     assert found == WHOLE[: len(found)]
     assert state.startswith('partial')
+
+
+def test_without_mcap_whole_bags_are_read_and_of_cut_ones_is_said_what_is_missing(tmp_path):
+    whole = write_bag(tmp_path / 'k', {'/skeletons': map(skeleton_message, people())})
+    cut = chunked_bag(tmp_path / 'cut.mcap', SKELETONS, map(skeleton_message, people()))
+    cut.write_bytes(cut.read_bytes()[:-200])
+    program = f"""
+import sys
+sys.modules['mcap'] = None
+from action_recognition.datasets.bags import BagSkeletons
+from action_recognition.errors import UserError
+import action_recognition.evaluation.bag
+with BagSkeletons({str(whole)!r}) as bag:
+    print(len(list(bag)))
+try:
+    BagSkeletons({str(cut)!r})
+except UserError as error:
+    print(error)
+"""
+    found = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines() == [
+        str(COUNT),
+        f'cannot read bag {cut}: it is cut or damaged; to read what is left: pip install mcap',
+    ]
 
 
 @pytest.mark.parametrize('plugin', list(StoragePlugin))
