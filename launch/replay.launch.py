@@ -19,7 +19,7 @@ from launch.actions import (
 from launch.event_handlers import OnProcessIO
 from launch.events.process import ProcessIO
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 PACKAGE = 'action_recognition'
 #: What these nodes log, in any namespace, when they have loaded their models and subscribed.
@@ -54,7 +54,12 @@ def generate_launch_description() -> LaunchDescription:
     )
     play = ExecuteProcess(
         cmd=[
-            *('action-recognition', 'play', LaunchConfiguration('bag')),
+            # Not by its name alone: `colcon build` puts it beside the nodes, outside PATH.
+            *(
+                ExecutableInPackage('action-recognition', PACKAGE),
+                'play',
+                LaunchConfiguration('bag'),
+            ),
             *('--clock', '--rate', LaunchConfiguration('rate')),
         ],
         output='screen',

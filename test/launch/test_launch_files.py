@@ -77,3 +77,28 @@ def test_every_argument_is_described(path):
     arguments = [entity for entity in entities if isinstance(entity, DeclareLaunchArgument)]
     assert len(arguments) > 5
     assert all(argument.description for argument in arguments)
+
+
+def test_the_bag_starts_once_both_nodes_are_active_from_where_colcon_puts_the_player():
+    launch = pytest.importorskip('launch', reason='launch is not installed')
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    from launch.actions import RegisterEventHandler
+    from launch.events.process import ProcessStderr
+    from launch_ros.substitutions import ExecutableInPackage
+
+    module = load(LAUNCH / 'replay.launch.py')
+    entities = module.generate_launch_description().entities
+    (register,) = [entity for entity in entities if isinstance(entity, RegisterEventHandler)]
+
+    def heard(text):
+        event = ProcessStderr(
+            text=text, action=None, name='n', cmd=['n'], cwd=None, env=None, pid=1
+        )
+        return register.event_handler.handle(event, launch.LaunchContext())
+
+    assert not heard(b'[INFO] [1.0] [robot.recognizer]: active\n')
+    assert not heard(b'[INFO] [1.0] [robot.recognizer]: active\n')
+    play = heard(b'[INFO] [1.0] [robot.perception]: active\n')
+    ((program,), *_) = play.cmd
+    assert isinstance(program, ExecutableInPackage)
+    assert not heard(b'[INFO] [1.0] [robot.perception]: active\n')
