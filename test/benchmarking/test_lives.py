@@ -52,7 +52,11 @@ def test_threads_and_files_may_not_pile_up(what):
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc of Linux')
 def test_a_process_is_looked_at_once_in_a_while(monkeypatch):
-    with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as process:
+    code = 'print(flush=True); input()'
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()  # it runs
         life = Life('camera', process)
         life.sample()
         life.sample()

@@ -179,7 +179,7 @@ def test_students_learn_what_their_teachers_answer(clips):
         share = 1 - torch.exp(-(time - time[0] + 0.03) / config.settling_time)
         mean = (losses[k, scored] * share).sum() / share.sum()
         expected.append(0.7 * mean + 0.3 * losses[k, scored][-1])
-    assert float(loss) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-5)
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
 
 
 def test_a_seed_repeats_a_training(clips, base):
