@@ -204,7 +204,7 @@ def _bag(args: argparse.Namespace) -> int:
     images = any(setup.sees for setup in setups)
     results = bag.run_all(setups, args.bag, truth, images, args.jobs, args.ray, args.cache)
     figures = bag.common(results)
-    print_table(bag.tabulate(figures))
+    print_table(bag_timelines.tabulate(figures))
     for result in results:
         for one in result.scored:
             if one.frames.state:
@@ -217,14 +217,14 @@ def _bag(args: argparse.Namespace) -> int:
         write_json(args.report / 'figures.json', figures)
         bag_report.write(args.report / 'index.html', results)
         print(f'Report: {args.report / "index.html"}')
+    lines = bag_timelines.broken(figures, bounds)
+    for line in lines:
+        print(f'failed: {line}', file=sys.stderr)
     without = [result.setup.name for result in results if not result.scored]
     if without:
         raise UserError(
             f'no bag could be scored with {" or ".join(without)}: see the reasons above'
         )
-    lines = bag_timelines.broken(figures, bounds)
-    for line in lines:
-        print(f'failed: {line}', file=sys.stderr)
     return int(bool(lines))
 
 

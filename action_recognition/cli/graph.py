@@ -16,7 +16,7 @@ from lifecycle_msgs.msg import Transition
 from tqdm import tqdm
 
 from action_recognition.cli.children import Children
-from action_recognition.datasets.bags import BagWriter
+from action_recognition.datasets.bag_writer import BagWriter
 from action_recognition.errors import UserError
 from action_recognition.nodes.images import BgrImage
 from action_recognition.nodes.session import RESULT_TYPES, STAGES, Session

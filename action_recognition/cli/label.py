@@ -69,33 +69,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = _propose(args)
     write_truth(args.out, found)
-    print(f'{len(found)} segments in {args.out}')
+    print(f'Actions in {args.out}: {len(found)}')
     return 0
 
 
 def from_folders(root: Path) -> list[Segment]:
     """One segment for each bag, of the class that its folder is named for.
 
+    A bag that cannot be read is left out with a line on stderr.
+
     Raises:
-        UserError: there are none, or a bag cannot be read.
+        UserError: there are none.
     """
-    from action_recognition.datasets.sources import BAG_SUFFIXES, DEFAULT_FPS
+    from action_recognition.datasets.sources import DEFAULT_FPS, is_bag
     from action_recognition.datasets.truth import ANY, Segment
     from action_recognition.evaluation.offline import span
 
-    bags = sorted(
-        path
-        for path in root.glob('*/*')
-        if path.suffix in BAG_SUFFIXES or (path / 'metadata.yaml').is_file()
-    )
+    bags = sorted(path for path in root.glob('*/*') if is_bag(path))
     if not bags:
         raise UserError(f'{root} holds no <class>/<bag>')
     segments = []
     for bag in bags:
-        first, last = span(str(bag))
+        try:
+            first, last = span(str(bag))
+        except UserError as error:
+            print(f'left out: {error}', file=sys.stderr)
+            continue
         seconds = (last - first) * 1e-9 + 1 / DEFAULT_FPS  # the last frame lasts as well
         name = f'{bag.parent.name}/{bag.name}'
         segments.append(Segment(name, 0.0, seconds, ANY, bag.parent.name))
+    if not segments:
+        raise UserError(f'no bag of {root} can be read')
     return segments
 
 

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         rclpy.try_shutdown()
     if (now := recorder.now()) is not None:
         labels.end(now)
-    print_table({topic: f'{count} messages' for topic, count in sorted(recorder.counts.items())})
+    print_table({f'{topic} (messages)': count for topic, count in sorted(recorder.counts.items())})
     if recorder.rejected:
         print(f'{recorder.rejected} images could not be read and were left out')
     if not recorder.counts:
@@ -128,8 +128,12 @@ def run(args: argparse.Namespace) -> int:
         )
     if keys:
         found = labels.segments(recorder.first or 0)
+        if not found:
+            print('Nothing was labelled: there is no truth to write')
+            return 0
         write_truth(truth, found)
-        print(f'Truth: {len(found)} segments in {truth}')
+        print(f'Truth: {len(found)} actions in {truth}; to score the model on them:')
+        print(f'  action-recognition evaluate bag --bag {args.out} --truth {truth}')
     return 0
 
 
@@ -144,5 +148,7 @@ def _follow(
                 now = recorder.now()
                 if now is None:
                     print('no skeletons yet: nothing to label', flush=True)
+                elif recorder.is_silent and key in keys:
+                    print('no skeletons are coming: nothing to label', flush=True)
                 elif labels.press(key, now):
                     print(labels.going_on or 'nothing', flush=True)

@@ -1,16 +1,15 @@
-"""rosbag2 recordings without ROS: images and skeletons out of them, messages into them."""
+"""rosbag2 recordings without ROS: images and skeletons out of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -39,8 +38,6 @@ COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 SKELETONS = f'{PACKAGE}/msg/SkeletonArray'
 #: Seconds between stamps and recording that no delay explains: the clocks of camera and recorder.
 CLOCKS_APART = 5.0
-#: The newest that ROS 2 Humble reads.
-METADATA_VERSION: Literal[8] = 8
 
 
 def typestore() -> Typestore:
@@ -50,51 +47,6 @@ def typestore() -> Typestore:
         text = resources.find(f'msg/{name}.msg').read_text()
         store.register(get_types_from_msg(text, f'{PACKAGE}/msg/{name}'))
     return store
-
-
-class BagWriter:
-    """Writes serialised messages to a new mcap bag; a context manager.
-
-    Args:
-        path: directory of the bag, which must not exist.
-        topics: full type name, such as 'action_recognition/msg/SkeletonArray', of each topic.
-
-    Raises:
-        UserError: the directory exists or cannot be made.
-    """
-
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
-        if path.exists():
-            raise UserError(f'{path} exists: remove it, or write the bag elsewhere')
-        self._writer = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
-        store = typestore()
-        try:
-            self._writer.open()
-            self._connections = {
-                topic: self._writer.add_connection(topic, kind, typestore=store)
-                for topic, kind in topics.items()
-            }
-        except OSError as error:
-            raise UserError(f'cannot write the bag {path}: {error.strerror}') from error
-
-    def write(self, topic: str, data: bytes, stamp: int) -> None:
-        """Append a message in CDR form at this time in nanoseconds."""
-        self._writer.write(self._connections[topic], stamp, data)
-
-    def close(self) -> None:
-        """Finish the bag; without this it has no index."""
-        self._writer.close()
-
-    def __enter__(self) -> BagWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class BagReader:

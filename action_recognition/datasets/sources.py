@@ -246,7 +246,7 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
     if re.match(r'[a-zA-Z][a-zA-Z0-9+.-]*://', text):
         return _open_url(text)
     bag, _ = split_bag(text)
-    if bag.suffix in BAG_SUFFIXES or (bag / 'metadata.yaml').is_file():
+    if is_bag(bag):
         return _open_bag(text)
     path = Path(text).expanduser()
     if not text or not path.exists():
@@ -269,6 +269,13 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
             'OpenCV does not know; convert it to MP4'
         )
     return VideoSource(str(path), capture)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether this is a rosbag2 recording, be it one that was killed before it was finished."""
+    return path.suffix in BAG_SUFFIXES or any(
+        file.name == 'metadata.yaml' or file.suffix in BAG_SUFFIXES for file in path.glob('*')
+    )
 
 
 def split_bag(spec: str) -> tuple[Path, str | None]:

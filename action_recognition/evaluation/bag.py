@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from action_recognition.datasets.bags import topics
 from action_recognition.datasets.sources import split_bag
-from action_recognition.datasets.truth import ANY, Segment, class_index, faults, of_bag
+from action_recognition.datasets.truth import ANY, Segment, faults, of_bag
 from action_recognition.errors import UserError
 from action_recognition.evaluation import bag_store, offline
 from action_recognition.evaluation.bag_timelines import MAIN, Timeline, figures, timelines
@@ -366,31 +366,6 @@ def common(results: Sequence[Result]) -> dict[str, Any]:
     if len(results) > 1:
         out['against'] = results[1].figures
     return out
-
-
-def tabulate(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures for a terminal: those of a second model stand in a column beside the first."""
-    other = figures.get('against')
-    out = {key: value for key, value in figures.items() if key != 'against'}
-    return out if other is None else _beside(out, other)
-
-
-def _beside(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of like keys as pairs, those that one side lacks with a blank."""
-    out: dict[str, Any] = {}
-    for key, value in one.items():
-        same = key if key in other else _same_action(key, other)
-        if isinstance(value, Mapping):
-            out[key] = _beside(value, other[same] if same is not None else {})
-        else:
-            out[key] = (value, other[same] if same is not None else None)
-    return out
-
-
-def _same_action(label: str, rows: Mapping[str, Any]) -> str | None:
-    """The name under which another model knows an action."""
-    index = class_index(label, tuple(rows))
-    return None if index is None else tuple(rows)[index]
 
 
 def check_bags(specs: Sequence[str]) -> None:

@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.classes import BACKGROUND_LABEL, background
-from action_recognition.datasets.truth import ANY, UNSCORED, UNSCORED_LABEL, Segment, targets
+from action_recognition.datasets.truth import (
+    ANY,
+    UNSCORED,
+    UNSCORED_LABEL,
+    Segment,
+    class_index,
+    targets,
+)
 from action_recognition.errors import UserError
 from action_recognition.evaluation.offline import Frames
 from action_recognition.evaluation.online import (
@@ -225,3 +232,28 @@ def thresholds(pairs: Sequence[str]) -> dict[str, float]:
         if name not in MAIN:
             raise UserError(f'{name} is no figure; there are {", ".join(MAIN)}')
     return found
+
+
+def tabulate(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures for a terminal: those of a second model stand in a column beside the first."""
+    other = figures.get('against')
+    out = {key: value for key, value in figures.items() if key != 'against'}
+    return out if other is None else _beside(out, other)
+
+
+def _beside(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of like keys as pairs, those that one side lacks with a blank."""
+    out: dict[str, Any] = {}
+    for key, value in one.items():
+        same = key if key in other else _same_action(key, other)
+        if isinstance(value, Mapping):
+            out[key] = _beside(value, other[same] if same is not None else {})
+        else:
+            out[key] = (value, other[same] if same is not None else None)
+    return out
+
+
+def _same_action(label: str, rows: Mapping[str, Any]) -> str | None:
+    """The name under which another model knows an action."""
+    index = class_index(label, tuple(rows))
+    return None if index is None else tuple(rows)[index]

@@ -14,7 +14,8 @@ from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from action_recognition.datasets.bags import COMPRESSED, SKELETONS, BagWriter
+from action_recognition.datasets.bag_writer import BagWriter
+from action_recognition.datasets.bags import COMPRESSED, SKELETONS
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes.bag_player import header_stamp
@@ -109,6 +110,11 @@ class BagRecorder:
             return None
         stamp, arrived = self._newest
         return stamp + round(min(time.monotonic() - arrived, MOST_AHEAD) * 1e9)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether skeletons have come and come no more, so that time stands still."""
+        return self._newest is not None and time.monotonic() - self._newest[1] > MOST_AHEAD
 
     def close(self) -> None:
         """Finish the bag and leave the graph."""

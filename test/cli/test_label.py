@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import sys
 
 import pytest
@@ -51,6 +52,24 @@ def test_folders(tmp_path, capsys):
     assert 'exists' in capsys.readouterr().err
     bags = [str(tmp_path / 'data' / s.bag) for s in (run, wave)]
     assert main(['label', '--check', str(out), '--bag', *bags]) == 0
+
+
+def test_folders_take_unfinished_bags_and_leave_out_what_cannot_be_read(tmp_path, capsys):
+    killed = bag(tmp_path / 'data' / 'wave' / 'one')
+    (killed / 'metadata.yaml').unlink()
+    damaged = tmp_path / 'data' / 'wave' / 'two.mcap'
+    damaged.write_bytes(b'no bag')
+    out = tmp_path / 'truth.csv'
+    command = ['label', '--from-folders', str(tmp_path / 'data'), '--out', str(out)]
+    assert main(command) == 0
+    assert [s.bag for s in read_truth(out)] == ['wave/one']
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'left out: cannot read bag {damaged}')
+    out.unlink()
+    shutil.rmtree(killed)
+    assert main(command) == 1
+    assert not out.exists()
+    assert 'no bag of' in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_check_names_every_fault(tmp_path, capsys):

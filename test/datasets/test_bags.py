@@ -11,7 +11,8 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from action_recognition.datasets.bags import BagImages, BagSkeletons, BagWriter, topics, typestore
+from action_recognition.datasets.bag_writer import BagWriter
+from action_recognition.datasets.bags import BagImages, BagSkeletons, topics, typestore
 from action_recognition.datasets.skeleton_messages import parse_skeletons
 from action_recognition.datasets.sources import open_source
 from action_recognition.errors import UserError

@@ -18,7 +18,6 @@ from action_recognition.datasets.streams import SkeletonStream
 from action_recognition.datasets.truth import ANY, Segment, write_truth
 from action_recognition.errors import UserError
 from action_recognition.evaluation import bag, offline, online
-from action_recognition.evaluation.bag_report import failures
 from action_recognition.evaluation.bag_timelines import (
     Timeline,
     broken,
@@ -26,6 +25,7 @@ from action_recognition.evaluation.bag_timelines import (
     thresholds,
     timelines,
 )
+from action_recognition.evaluation.bag_worst import failures
 from action_recognition.evaluation.offline import Frames, Setup
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.recognition.models import create_model
@@ -364,6 +364,16 @@ def test_bad_commands(tmp_path, capsys, options, complaint):
     command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
     assert main([*command, *options]) == 1
     assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_thresholds_are_judged_even_if_no_bag_could_be_scored(tmp_path, capsys):
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
+    assert main([*command, '--fail-below', 'map=0.5']) == 1
+    *_, failed, error = capsys.readouterr().err.splitlines()
+    assert failed == 'failed: map could not be measured, but must reach 0.5'
+    assert 'no bag could be scored' in error
 
 
 def test_a_bag_given_twice():
