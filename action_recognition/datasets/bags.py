@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import Connection
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from action_recognition import resources
@@ -293,11 +293,11 @@ class BagSkeletons:
         self.rejected: list[str] = []
         connection, store = self._topic.connection, typestore()
         ours = store.hash_rihs01(SKELETONS)
-        if connection.digest and connection.digest != ours:
+        if (theirs := _version(connection)) not in ('', ours):
             self._topic.close()
             raise UserError(
                 f'{self.name} was recorded with another version of {SKELETONS} '
-                f'({connection.digest}, not {ours}): evaluate its images, or record it again'
+                f'({theirs}, not {ours}): evaluate its images, or record it again'
             )
 
     @property
@@ -347,6 +347,22 @@ def topics(path: Path) -> dict[str, tuple[str, int]]:
     """
     with BagReader(path) as bag:
         return {name: (kind, bag.count([name])) for name, kind in sorted(bag.types.items())}
+
+
+def _version(connection: Connection) -> str:
+    """The RIHS01 hash of the type a topic was recorded with; '' where the bag does not tell.
+
+    A single mcap file has no hash that rosbags reads, but the definition.
+    """
+    text = connection.msgdef
+    if connection.digest or text.format != MessageDefinitionFormat.MSG:
+        return connection.digest
+    store = get_typestore(Stores.EMPTY)
+    try:
+        store.register(get_types_from_msg(text.data, connection.msgtype))
+        return store.hash_rihs01(connection.msgtype)
+    except (TypesysError, KeyError):  # a definition without those it is made of
+        return ''
 
 
 def _reason(error: Exception) -> str:

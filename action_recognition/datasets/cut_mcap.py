@@ -94,6 +94,9 @@ class CutBag:
             digest = channel.metadata.get('topic_type_hash', '')
             ext = ConnectionExtRosbag2(channel.message_encoding, [])
             text = MessageDefinition(MessageDefinitionFormat.NONE, '')
+            if schema.encoding == 'ros2msg':
+                written = schema.data.decode('utf-8', 'replace')
+                text = MessageDefinition(MessageDefinitionFormat.MSG, written)
             self._topics[key] = Connection(
                 len(self._topics) + 1, channel.topic, schema.name, text, digest, 0, ext, self
             )

@@ -39,7 +39,8 @@ MOST_AHEAD = 0.5
 class BagRecorder:
     """Takes in messages while it spins; a bag is made at once and finished by `close`.
 
-    Messages are recorded at the time of their stamp, so a bag made on simulated time plays on it.
+    Messages are recorded at the time of their stamp, so a bag made on simulated time plays on it;
+    the latched labels, which may have come into force long before, with the skeletons that follow.
 
     Args:
         out: directory of the bag, which must not exist.
@@ -67,6 +68,7 @@ class BagRecorder:
         self.rejected = 0
         self.first: int | None = None
         self._newest: tuple[int, float] | None = None
+        self._latched: list[bytes] = []
         self._node = Node('recorder', context=context, cli_args=ros_args or [])
         names = {topic: self._node.resolve_topic_name(topic) for topic in RESULTS}
         kinds = {name: RESULTS[topic][1] for topic, name in names.items()}
@@ -83,6 +85,8 @@ class BagRecorder:
         for topic, name in names.items():
             qos = latched_qos() if topic == 'labels' else result_qos()
             take = partial(self._take, name, topic == 'skeletons')
+            if topic == 'labels':
+                self._labels, take = name, self._latched.append
             self._node.create_subscription(RESULTS[topic][0], name, take, qos, raw=True)
         if picture:
             qos = image_qos()
@@ -127,6 +131,10 @@ class BagRecorder:
         if is_skeletons:
             self.first = stamp if self.first is None else self.first
             self._newest = (stamp, time.monotonic())
+            for labels in self._latched:
+                self._bag.write(self._labels, labels, stamp)
+                self.counts[self._labels] += 1
+            self._latched.clear()
         self._bag.write(topic, data, stamp)
         self.counts[topic] += 1
 

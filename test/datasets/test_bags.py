@@ -279,5 +279,9 @@ def test_another_version_of_the_message(tmp_path: Path) -> None:
         connection = writer.add_connection('/skeletons', SKELETONS, typestore=store)
         message = store.types[SKELETONS](header=header(START), more=1.0)
         writer.write(connection, START, store.serialize_cdr(message, SKELETONS))
-    with pytest.raises(UserError, match='another version of action_recognition/msg/SkeletonArray'):
-        BagSkeletons(str(tmp_path / 'bag'))
+    file = tmp_path / 'bag' / 'bag.mcap'
+    cut = tmp_path / 'cut.mcap'
+    cut.write_bytes(file.read_bytes()[:-9])
+    for path in (tmp_path / 'bag', file, cut):
+        with pytest.raises(UserError, match=f'another version of {SKELETONS}'):
+            BagSkeletons(str(path))

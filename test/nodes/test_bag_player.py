@@ -207,16 +207,20 @@ def test_what_is_recorded_can_be_scored(graph, tmp_path):
     graph.node(RecognizerNode, recognizer_factory=lambda *args: recogniser())
     graph.node(PerceptionNode, estimator_factory=lambda *args: Blob())
     recorder = BagRecorder(tmp_path / 'out', 'image', 'raw', graph.context)
+    assert not recorder.is_silent  # nothing has come yet
     graph.executor.add_node(recorder._node)
     replay(graph, path)
     graph.until(lambda: recorder.counts['/actions'] >= 12 and recorder.counts['/labels'])
     assert recorder.first == START
     last = START + 11 * STEP
     time.sleep(0.6)
+    assert recorder.is_silent
     assert recorder.now() == last + 500_000_000  # nothing comes any more
     recorder.close()
     with BagReader(tmp_path / 'out') as bag:
         assert set(bag.types) == {'/skeletons', '/actions', '/labels', '/image/compressed'}
+        (labels,) = bag.messages(['/labels'])
+        assert labels[1] == START  # whatever its own stamp, which may be 0 on simulated time
     with BagSkeletons(str(tmp_path / 'out')) as skeletons:
         recorded = {poses.stamp for poses in skeletons}
     assert recorded == {START + k * STEP for k in range(12)}
