@@ -22,6 +22,7 @@ from action_recognition.evaluation.common import calibration_bins, confusion
 from action_recognition.evaluation.online import detection_times
 from action_recognition.evaluation.report import PAGE, STYLE
 from action_recognition.visualization.charts import (
+    GREY,
     confusion_chart,
     hatches,
     histogram,
@@ -60,6 +61,8 @@ MORE_STYLE = """
 .key svg { width: 18px; display: inline; vertical-align: middle }
 .wide svg { min-width: 40rem }
 td.number, th.number { text-align: right }
+td small { color: var(--soft); font-size: .85rem; margin-left: .5rem }
+.bag h3 { margin-bottom: .4rem } .stills { row-gap: 1.2rem }
 .notes li { color: var(--soft); margin: .2rem 0; overflow-wrap: anywhere }
 .skipped { border-left: 4px solid #c53030; padding-left: .75rem }
 figure { margin: 0 } figcaption { color: var(--soft); font-size: .9rem; margin-top: .3rem }
@@ -123,9 +126,9 @@ def _number(value: Any, name: str = '') -> str:
     return str(value)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML; all columns but the first hold numbers."""
-    kinds = ['', *[' class="number"'] * (len(head) - 1)]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Cells are HTML; all columns after the first `texts` hold numbers."""
+    kinds = [''] * texts + [' class="number"'] * (len(head) - texts)
     top = ''.join(f'<th{kind}>{name}</th>' for name, kind in zip(head, kinds, strict=True))
     body = ''.join(
         '<tr>'
@@ -143,7 +146,7 @@ def _figure_table(results: Sequence[Result]) -> str:
     for name in MAIN:
         shown, meaning = NAMES[name]
         cells = [_number(result.figures.get(name), name) for result in results]
-        rows.append((f'<span title="{meaning}">{shown}</span>', *cells))
+        rows.append((f'{shown} <small>{meaning}</small>', *cells))
     return _table(('', *(html.escape(r.setup.name) for r in results)), rows)
 
 
@@ -190,7 +193,7 @@ def _per_bag(result: Result) -> str:
         )
         for spec, row in result.figures['per_bag'].items()
     ]
-    return _table(head, rows)
+    return _table(head, rows, texts=2)
 
 
 # --- timelines -------------------------------------------------------------------------------
@@ -234,7 +237,8 @@ def _untold(timeline: Timeline) -> list[tuple[float, float, str]]:
 def _timelines(results: Sequence[Result]) -> Iterator[str]:
     colours = label_colours(_labels(results))
     fills, patterns = hatches(colours, len(PALETTE))
-    yield patterns + legend(fills)
+    grey = any(_untold(t) for s in results[0].scored for t in s.timelines)
+    yield patterns + legend({**fills, 'unscored': GREY} if grey else fills)
     others = {(s.spec, t.person): t for r in results[1:] for s in r.scored for t in s.timelines}
     for scored in results[0].scored:
         for t in sorted(scored.timelines, key=lambda t: (len(t.person), t.person)):
@@ -247,9 +251,9 @@ def _timelines(results: Sequence[Result]) -> Iterator[str]:
             if other is not None:
                 rows[f'{results[1].setup.name[:22]} '] = _spans(other, other.said)
             name = split_bag(scored.spec)[0].name
-            yield f'<h3>{html.escape(name)}, {who}</h3>'
             chart = tracks(rows, scored.length, colours, f'{name}, {who}', fills)
-            yield f'<div class="wide">{chart}</div>'
+            yield f'<div class="bag"><h3>{html.escape(name)}, {who}</h3>'
+            yield f'<div class="wide">{chart}</div></div>'
 
 
 # --- charts ----------------------------------------------------------------------------------
@@ -257,7 +261,8 @@ def _timelines(results: Sequence[Result]) -> Iterator[str]:
 
 def _charts(results: Sequence[Result]) -> Iterator[str]:
     found = [t for s in results[0].scored for t in s.timelines]
-    yield '<h2>Confusion</h2><p>Frames by truth (rows) and most probable class (columns), in %.</p>'
+    yield '<h2>Confusion</h2><p>Frames by truth (rows) and most probable class (columns), in %; '
+    yield 'classes that are nowhere half a percent are left out.</p>'
     yield f'<div class="wide matrix">{_confusion(found)}</div>'
     yield '<div class="charts">'
     yield '<section><h2>Reliability</h2>'
@@ -286,9 +291,7 @@ def _confusion(found: Sequence[Timeline]) -> str:
     guess, target = guess[target != UNSCORED], target[target != UNSCORED]
     counts = confusion(target, guess, len(classes))
     truths = np.flatnonzero(counts.sum(1))
-    answers = np.flatnonzero(counts.sum(0) + counts.sum(1))
-    rows, columns = ([classes[k] for k in shown] for shown in (truths, answers))
-    return confusion_chart(rows, columns, counts[np.ix_(truths, answers)], 'frames')
+    return confusion_chart([classes[k] for k in truths], classes, counts[truths], 'frames')
 
 
 def _bins(found: Sequence[Timeline]) -> np.ndarray:

@@ -19,6 +19,10 @@ MARGIN = 170
 ROW, GAP = 22, 6
 #: Width of a letter of 12 pixels; a name wider than its span is left out.
 LETTER = 6.6
+#: Of labels without a colour.
+GREY = '#9a9a9a'
+#: Shares of a row of a confusion matrix that are shown: less would be 0 per cent.
+LEAST_SHARE = 0.005
 
 Span = tuple[float, float, str]
 
@@ -113,11 +117,11 @@ def tracks(
             title = f'{said.replace("_", " ")}: {begin:.2f} to {end:.2f} s'
             parts.append(
                 f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{ROW}" rx="2" '
-                f'fill="{fills.get(said, "#9a9a9a")}"><title>{html.escape(title)}</title></rect>'
+                f'fill="{fills.get(said, GREY)}"><title>{html.escape(title)}</title></rect>'
             )
             shown = said.replace('_', ' ')
             if width > LETTER * len(shown) + 6:
-                colour = colours.get(said, '#9a9a9a')
+                colour = colours.get(said, GREY)
                 # An edge in the colour, so that stripes do not run through the letters.
                 edge = f'stroke="{colour}" stroke-width="4" paint-order="stroke"'
                 ink = f'fill="{ink_on(colour)}" {edge} pointer-events="none"'
@@ -148,11 +152,19 @@ def confusion_chart(
     """How often each class (row) got each answer (column); the shade is the share of the row.
 
     Args:
-        counts: (truths, answers).
+        counts: (truths, answers); answers that are no truth and everywhere less than
+            `LEAST_SHARE` of the row are left out.
         unit: what is counted.
     """
     cell, left, top = 34, 130, 96
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    kept = [
+        j
+        for j, name in enumerate(answers)
+        if name in truths or share[:, j].max(initial=0) >= LEAST_SHARE
+    ]
+    answers = [answers[j] for j in kept]
+    counts, share = counts[:, kept], share[:, kept]
     parts = []
     for j, name in enumerate(answers):
         shown = html.escape(name.replace('_', ' '))
@@ -170,7 +182,7 @@ def confusion_chart(
                 f'<rect {place} fill="{hue}" fill-opacity="{share[i, j]:.2f}">'
                 f'<title>{html.escape(title)}</title></rect>'
             )
-            if share[i, j] >= 0.005:
+            if share[i, j] >= LEAST_SHARE:
                 ink = ' fill="#fff"' if share[i, j] > 0.6 else ''
                 more = f'text-anchor="middle" font-size="11" pointer-events="none"{ink}'
                 middle = left + j * cell + cell / 2 - 1

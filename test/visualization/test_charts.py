@@ -57,18 +57,17 @@ def test_inks():
 
 
 def test_confusion_shows_shares_of_rows():
-    svg = confusion_chart(
-        ['wave', 'run'], ['run', 'wave', 'x'], np.array([[1, 3, 0], [0, 0, 0]]), 'f'
-    )
+    counts = np.array([[100, 294, 4, 2], [0, 0, 0, 0]])
+    svg = confusion_chart(['wave', 'run'], ['run', 'wave', 'x', 'rare'], counts, 'f')
     titles = [t.text for t in shapes(svg, 'title')]
     assert titles[:3] == [
-        'wave called run: 1 f, 25%',
-        'wave called wave: 3 f, 75%',
-        'wave called x: 0 f, 0%',
+        'wave called run: 100 f, 25%',
+        'wave called wave: 294 f, 74%',
+        'wave called x: 4 f, 1%',
     ]
-    assert len(titles) == 6
+    assert len(titles) == 6  # the answer that is nowhere half a per cent is left out
     numbers = [t.text for t in shapes(svg, 'text') if t.get('font-size') == '11']
-    assert numbers == ['25', '75']
+    assert numbers == ['25', '74', '1']
 
 
 def test_reliability_is_drawn_from_the_lower_left():
