@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class BagRecorder:
         self._executor.add_node(self._node)
         for topic, name in names.items():
             qos = latched_qos() if topic == 'labels' else result_qos()
-            take = partial(self._take, name, topic == 'skeletons')
+            take: Callable[[bytes], None] = partial(self._take, name, topic == 'skeletons')
             if topic == 'labels':
                 self._labels, take = name, self._latched.append
             self._node.create_subscription(RESULTS[topic][0], name, take, qos, raw=True)
