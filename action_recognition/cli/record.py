@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -39,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--duration', type=float, metavar='S', help='end by itself after this')
     parser.add_argument(
-        '-r', '--remap', action='append', default=[], metavar='FROM:=TO', help='one remapping'
+        '-r',
+        '--remap',
+        action='append',
+        default=[],
+        metavar='FROM:=TO',
+        help='one remapping; of a graph in a namespace: __ns:=/robot',
     )
 
 
@@ -123,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
     if recorder.rejected:
         print(f'{recorder.rejected} images could not be read and were left out')
     if not recorder.counts:
+        shutil.rmtree(args.out)  # it would only be in the way of the next try
         raise UserError(
             'nothing came: is the graph running, in this ROS domain, under these topic names?'
         )

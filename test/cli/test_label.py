@@ -174,3 +174,12 @@ def test_keys_need_no_enter_and_the_terminal_is_left_as_it_was(monkeypatch):
             assert typed() == ''
         assert termios.tcgetattr(terminal) == before
     os.close(ours)
+
+
+def test_a_recording_of_nothing_leaves_nothing(tmp_path, capsys):
+    pytest.importorskip('rclpy')
+    command = ['record', '--out', str(tmp_path / 'k'), '--duration', '0.2']
+    for _ in range(2):  # the first is not in the way of the second
+        assert main([*command, '-r', '__ns:=/where_nobody_is']) == 1
+        assert 'nothing came: is the graph running' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
