@@ -41,7 +41,7 @@ class DecoderConfig:
     limb_threshold: float = 0.05
     samples: int = 10
     min_joints: int = 5
-    min_score: float = 0.2
+    min_score: float = 0.4
     max_people: int = 16
 
 
