@@ -11,8 +11,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
+from action_recognition.closing import Closing
 from action_recognition.errors import UserError
 
 #: Seconds to end after SIGINT; a node that loads a model answers late.
@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG = 1
 LOG_PREFIX = re.compile(r'^\[\w+\] \[[\d.]+\] \[[^\]]*\]: ')
 
 
-class Children:
+class Children(Closing):
     """Commands of this package running side by side; a context manager.
 
     They do not get the Ctrl-C of the terminal: leaving the block ends them, however it is left.
@@ -76,7 +76,7 @@ class Children:
         lines = [LOG_PREFIX.sub('', line.strip()) for line in text.splitlines() if line.strip()]
         return f'{" | ".join(lines[-LAST_LINES:]) or "no output"} (log: {path})'
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End them all, gently first."""
         running = [p for p in self._processes.values() if p.poll() is None]
         for process in running:
@@ -89,17 +89,6 @@ class Children:
                 process.kill()
                 process.wait()
         self._processes.clear()
-
-    def __enter__(self) -> Children:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _log(self, name: str) -> Path:
         return self._logs / f'{name}.log'

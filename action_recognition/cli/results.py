@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 from tqdm import tqdm
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from action_recognition import __version__
 from action_recognition.cli.graph import FrameCount, Outcome, Recipe, count_frames
 from action_recognition.cli.output import write_json
+from action_recognition.closing import Closing
 from action_recognition.datasets.sources import Frame, Source, open_source
 from action_recognition.errors import UserError
 from action_recognition.evaluation.report import (
@@ -41,10 +41,7 @@ VIDEO = 'annotated.mp4'
 MOST_WAITING = 120
 
 
-Self = TypeVar('Self', bound='Artist')
-
-
-class Artist:
+class Artist(Closing):
     """Draws frames with what was found in them; a context manager.
 
     Frames without results of their own show those of the frame before.
@@ -66,15 +63,8 @@ class Artist:
             }
         self._film.draw(image, self._poses, self._captions, stamp)
 
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Finish the video."""
         self._film.close()
 
 

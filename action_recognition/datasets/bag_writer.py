@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from action_recognition.closing import Closing
 from action_recognition.datasets.bags import typestore
 from action_recognition.errors import UserError
 
@@ -16,7 +16,7 @@ from action_recognition.errors import UserError
 METADATA_VERSION: Literal[8] = 8
 
 
-class BagWriter:
+class BagWriter(Closing):
     """Writes serialised messages to a new mcap bag; a context manager.
 
     Args:
@@ -48,14 +48,3 @@ class BagWriter:
     def close(self) -> None:
         """Finish the bag; without this it has no index."""
         self._writer.close()
-
-    def __enter__(self) -> BagWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

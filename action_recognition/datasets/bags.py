@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat
@@ -14,6 +13,7 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.store import Typestore
 
 from action_recognition import resources
+from action_recognition.closing import Closing
 from action_recognition.datasets.damaged import open_bag
 from action_recognition.datasets.pixels import BgrImage, compressed_to_bgr, image_to_bgr
 from action_recognition.datasets.skeleton_messages import parse_skeletons
@@ -49,7 +49,7 @@ def typestore() -> Typestore:
     return store
 
 
-class BagReader:
+class BagReader(Closing):
     """All messages of a bag as they were recorded; a context manager.
 
     Attributes:
@@ -97,17 +97,6 @@ class BagReader:
     def close(self) -> None:
         """Close the files; safe to call twice."""
         self._open.close()
-
-    def __enter__(self) -> BagReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Topic:
@@ -268,7 +257,7 @@ class BagImages(Source):
         return stamp, message
 
 
-class BagSkeletons:
+class BagSkeletons(Closing):
     """The skeletons of one topic as `Poses` with absolute stamps; a context manager.
 
     Stamps are those of the headers, and of the recording where a header has none. A message that
@@ -326,17 +315,6 @@ class BagSkeletons:
     def close(self) -> None:
         """Close the files; safe to call twice."""
         self._topic.close()
-
-    def __enter__(self) -> BagSkeletons:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def topics(path: Path) -> dict[str, tuple[str, int]]:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 # FFmpeg's own complaints would surround the one clear line of a UserError. OpenCV reads this when
 # it opens its first video.
@@ -26,6 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from action_recognition.closing import Closing
 from action_recognition.datasets.clips import natural_key
 from action_recognition.errors import UserError
 
@@ -60,7 +60,7 @@ class Frame:
     index: int
 
 
-class Source(ABC):
+class Source(Closing):
     """An open source of frames, read one by one; a context manager.
 
     Attributes:
@@ -103,17 +103,6 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self.read()) is not None:
             yield frame
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class ImageSource(Source):

@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -19,6 +18,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from action_recognition.closing import Closing
 from action_recognition.evaluation.report import Moment
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.common import image_qos, result_qos
@@ -37,7 +37,7 @@ STAGES = ('camera', 'perception', 'recognizer')
 LOOK_TIMEOUT, SWITCH_TIMEOUT = 2.0, 60.0
 
 
-class Session:
+class Session(Closing):
     """Takes in results until it is closed; a context manager.
 
     Nothing happens between calls of `spin`: callbacks run inside it.
@@ -145,17 +145,6 @@ class Session:
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _call(self, kind: type, name: str, request: Any, timeout: float) -> Any:
         client = self._clients[kind, name]

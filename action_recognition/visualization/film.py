@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
+from action_recognition.closing import Closing
 from action_recognition.errors import UserError
 from action_recognition.skeleton import Poses
 from action_recognition.visualization.overlay import Caption, Image, draw_people
@@ -46,7 +46,7 @@ def fit(image: Image, poses: Poses, size: tuple[int, int]) -> tuple[Image, Poses
     return image, replace(poses, xy=xy, image_size=size)
 
 
-class Film:
+class Film(Closing):
     """Writes images to an mp4 of constant rate, each at the place its stamp gives it.
 
     A pause repeats the image before it, and images that come faster than `fps` are left out.
@@ -97,17 +97,6 @@ class Film:
     def close(self) -> None:
         """Finish the file."""
         self._writer.release()
-
-    def __enter__(self) -> Film:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class AnnotatedFilm(Film):
