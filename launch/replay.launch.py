@@ -30,6 +30,9 @@ ARGUMENTS = {
     'image_transport': '',
     'composed': 'false',
     'device': '',
+    'params_file': PathJoinSubstitution(
+        [FindPackageShare(PACKAGE), 'config', 'action_recognition.yaml']
+    ),
     'behaviors': '',
     'rviz': 'false',
 }

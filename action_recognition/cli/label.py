@@ -93,7 +93,7 @@ def from_folders(root: Path) -> list[Segment]:
         try:
             first, last = span(str(bag))
         except UserError as error:
-            print(f'left out: {error}', file=sys.stderr)
+            _left_out(error)
             continue
         seconds = (last - first) * 1e-9 + 1 / DEFAULT_FPS  # the last frame lasts as well
         name = f'{bag.parent.name}/{bag.name}'
@@ -108,7 +108,11 @@ def _propose(args: argparse.Namespace) -> list[Segment]:
     from action_recognition.evaluation.proposals import propose
 
     setup = offline.create_setup(args.params_file, args.model, args.pose)
-    return propose(setup, args.propose)
+    return propose(setup, args.propose, _left_out)
+
+
+def _left_out(error: UserError) -> None:
+    print(f'left out: {error}', file=sys.stderr)
 
 
 def _check(args: argparse.Namespace) -> int:

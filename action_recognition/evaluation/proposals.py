@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from action_recognition.datasets.sources import split_bag
 from action_recognition.datasets.truth import Segment
@@ -12,21 +12,37 @@ from action_recognition.evaluation.offline import Setup
 from action_recognition.evaluation.report import Moment, deeds
 
 
-def propose(setup: Setup, specs: Sequence[str]) -> list[Segment]:
+def propose(
+    setup: Setup, specs: Sequence[str], left_out: Callable[[UserError], object]
+) -> list[Segment]:
     """The confirmed labels of each tracked person as segments, in seconds from the first frame.
 
+    Args:
+        left_out: is told why a bag cannot be read; the rest goes on.
+
     Raises:
-        UserError: a bag cannot be read, or weights cannot be used.
+        UserError: weights cannot be used, or nothing is confirmed.
     """
     recognizer = offline.create_recognizer(setup)
     estimator = None
     found: list[Segment] = []
     for spec in specs:
-        if offline.takes_images(spec, setup.sees):
+        try:
+            images = offline.takes_images(spec, setup.sees)
+        except UserError as error:
+            left_out(error)
+            continue
+        if images:
             estimator = estimator or offline.create_perception(setup)
-            frames = offline.look(spec, estimator, setup.perception)
-        else:
-            frames = offline.read(spec)
+        try:
+            frames = (
+                offline.look(spec, estimator, setup.perception)
+                if estimator and images
+                else offline.read(spec)
+            )
+        except UserError as error:
+            left_out(error)
+            continue
         answers = offline.recognise(frames.poses, recognizer)
         moments = [
             Moment(poses.stamp, tuple(estimates))

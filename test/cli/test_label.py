@@ -121,7 +121,12 @@ def test_proposals_are_what_is_confirmed(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(offline, 'create_recognizer', lambda setup: Waver())
-    (found,) = propose(offline.Setup('waver'), [str(path)])
+    left_out = []
+    broken = tmp_path / 'broken.mcap'
+    broken.write_bytes(b'nothing')
+    specs = [str(broken), str(path)]
+    (found,) = propose(offline.Setup('waver'), specs, left_out.append)
+    assert ['broken.mcap' in str(error) for error in left_out] == [True]
     assert (found.bag, found.person, found.label) == ('k', '4', 'wave')
     assert (found.start, found.end) == (pytest.approx(0.5), pytest.approx(1.5))
 
