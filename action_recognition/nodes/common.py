@@ -376,7 +376,11 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
             executor = SingleThreadedExecutor()
             for node in nodes:
                 executor.add_node(node)
-            executor.spin()
+            try:
+                executor.spin()
+            except RuntimeError:  # rclpy's, where the interrupt comes while it prepares to wait
+                if rclpy.ok():
+                    raise
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             for node in nodes:
