@@ -192,3 +192,24 @@ def test_qos_can_be_overridden(graph):
     )
     (info,) = node.get_subscriptions_info_by_topic('/heard')
     assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+@pytest.mark.parametrize('interrupted', [True, False])
+def test_an_error_of_rclpy_counts_unless_the_process_was_interrupted(monkeypatch, interrupted):
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    from action_recognition.nodes import common
+
+    def spin(executor):
+        if interrupted:
+            rclpy.shutdown()
+        raise RuntimeError('failed to initialize wait set')
+
+    monkeypatch.setattr(SingleThreadedExecutor, 'spin', spin)
+    monkeypatch.setattr(common.signal, 'signal', lambda *_: None)
+    if interrupted:
+        assert common.run(list, []) == 0
+    else:
+        with pytest.raises(RuntimeError, match='wait set'):
+            common.run(list, [])
