@@ -45,11 +45,19 @@ MAX_GRADIENT = 2000.0
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training at one resolution with one number of stages."""
+    """A stretch of training at one resolution with one number of stages.
+
+    Attributes:
+        size: side of the square images, pixels.
+        stages: how many stages learn.
+        images: how many images they see.
+        size_range: of the people in it, instead of the augmentation's.
+    """
 
     size: int
     stages: int
     images: int
+    size_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -219,9 +227,11 @@ def batches(people: list[Person], config: PoseConfig, seen: int) -> Iterator[lis
     Each pass over the data is shuffled and augmented by the seed and the images seen before it.
     """
     phase, end = config.phase_at(seen)
+    size_range = phase.size_range or config.augmentation.size_range
+    augmentation = replace(config.augmentation, size_range=size_range)
     while seen < end:
         loader = DataLoader(
-            PoseDataset(people, phase.size, config.augmentation, config.seed + seen),
+            PoseDataset(people, phase.size, augmentation, config.seed + seen),
             config.batch,
             shuffle=True,
             num_workers=config.workers,

@@ -16,7 +16,15 @@ from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
-from action_recognition.training.pose import PoseConfig, batches, calibrate, grow, run, trained
+from action_recognition.training.pose import (
+    Phase,
+    PoseConfig,
+    batches,
+    calibrate,
+    grow,
+    run,
+    trained,
+)
 from action_recognition.training.pose_calibration import fit_score
 from action_recognition.training.pose_data import Augmentation, PoseDataset, paste
 
@@ -149,6 +157,20 @@ def test_run_grows_and_leaves_weights_and_curves(small_run, tmp_path):
     weights.restore(PoseNetwork(2), state, path)
     rows = (tmp_path / 'out' / 'curves.csv').read_text().splitlines()
     assert len(rows) == 3
+
+
+def test_a_phase_may_show_people_of_other_sizes(small_run):
+    config, _ = small_run
+    settings = replace(
+        PoseConfig.load(config),
+        phases=(Phase(64, 1, 400), Phase(64, 1, 400, size_range=(0.3, 0.35))),
+    )
+    heights = []
+    for seen in (0, 400):
+        xy = torch.cat([xy[:, 0] for _, xy, _ in batches([person()] * 8, settings, seen)])
+        xy = xy[torch.isfinite(xy).all(-1).all(-1)]
+        heights.append((xy.amax(1) - xy.amin(1)).amax(-1).max())
+    assert heights[1] < 0.45 * 64 < 0.5 * 64 < heights[0]  # a turned box is a little larger
 
 
 def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkeypatch):
