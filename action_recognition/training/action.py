@@ -25,6 +25,7 @@ from action_recognition.recognition.models import create_model
 from action_recognition.training import loop
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import Batch, BatchSource, Sampler
+from action_recognition.training.distillation import earlier_models
 from action_recognition.training.tasks import (
     Items,
     Task,
@@ -60,10 +61,7 @@ def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tenso
     once its action has gone on for `settling_time` seconds, and the last frames of the actions
     have `final_share` of the weight together.
     """
-    rows = torch.arange(len(batch.target), device=batch.target.device)
-    scored = batch.target != UNSCORED
-    last = scored.shape[1] - 1 - scored.flip(1).int().argmax(1)
-    target = batch.target[rows, last]
+    rows, last, target = _ends(batch)
     if config.model == 'paper':
         logits = model(batch.x)
         loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
@@ -76,10 +74,18 @@ def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tenso
     return loss, (logits[rows, last].argmax(-1) == target).sum()
 
 
+def _ends(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """The samples, the last scored frame of each, and its target, (n,) each."""
+    rows = torch.arange(len(batch.target), device=batch.target.device)
+    scored = batch.target != UNSCORED
+    last = scored.shape[1] - 1 - scored.flip(1).int().argmax(1)
+    return rows, last, batch.target[rows, last]
+
+
 def distillation_loss(
     model: nn.Module, teachers: Sequence[nn.Module], batch: Batch, config: ActionConfig
-) -> Tensor:
-    """Mean loss per sample against what teachers of the online model answer on average.
+) -> tuple[Tensor, Tensor]:
+    """As `loss_of`, against what teachers of the online model answer on average.
 
     Student and teachers see the same mixed samples (Beyer et al. 2022, arXiv 2106.05237), so that
     mixtures need no targets of their own. Frames count as in `loss_of`.
@@ -92,7 +98,9 @@ def distillation_loss(
     losses = functional.cross_entropy(
         logits.flatten(0, 1), target.flatten(0, 1), reduction='none'
     ).view_as(batch.target)
-    return _mean_over_frames(losses, batch, config)
+    rows, last, true = _ends(batch)
+    hits = (logits[rows, last].argmax(-1) == true).sum()
+    return _mean_over_frames(losses, batch, config), hits
 
 
 def _mix(batch: Batch, mixup: float) -> tuple[Batch, Batch, float]:
@@ -161,6 +169,7 @@ def fit(
     out: Path,
     resume: bool,
     classes: Sequence[str] | None = None,
+    teachers: Sequence[nn.Module] = (),
 ) -> Network:
     """Train one model; checkpoints, `curves.csv` and `curves.png` go to `out`.
 
@@ -171,6 +180,7 @@ def fit(
         validation: clips or streams to watch, or none.
         resume: go on from the checkpoint in `out`, if there is one; all processes read it.
         classes: that `validation` is labelled with, if they are not `labels`; see `project`.
+        teachers: learn what these answer on average instead of the labels.
 
     Returns:
         The averaged model, ready for inference.
@@ -187,6 +197,7 @@ def fit(
         done = loop.load_checkpoint(out, model, ema, optimiser)['epoch']
     # Both wrap what they are given; the models below are the same ones.
     wrapped, stepper = fabric.setup(model, optimiser)
+    teachers = [teacher.to(fabric.device) for teacher in teachers]
     curves = loop.Curves(out / 'curves.csv', keep=done)
     steps = -(-len(sampler) // processes)
     total = config.epochs * steps
@@ -205,7 +216,10 @@ def fit(
                     rate = config.learning_rate * loop.cosine(progress, config.warm_up)
                     group['lr'] = rate
                 batch = Batch(*(tensor.to(fabric.device) for tensor in batch))
-                loss, hits = loss_of(wrapped, batch, config)
+                if teachers:
+                    loss, hits = distillation_loss(wrapped, teachers, batch, config)
+                else:
+                    loss, hits = loss_of(wrapped, batch, config)
                 stepper.zero_grad()
                 fabric.backward(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)
@@ -235,6 +249,7 @@ def run(
     resume: bool = False,
     seed: int | None = None,
     cache: JointCache | None = None,
+    distil: Path | None = None,
 ) -> Path | None:
     """Train by a config: `<out>/<name>.safetensors` and, for each seed, curves and checkpoints.
 
@@ -248,6 +263,7 @@ def run(
         data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
         seed: train this one alone. Several processes may share `out`, one for each seed.
         cache: of estimated joints, where the config asks for them.
+        distil: `out` of an earlier run, whose models are learnt from: `training.distillation`.
 
     Returns:
         The weights of the config's first seed, or of `seed`; None in the other processes of
@@ -261,6 +277,10 @@ def run(
     torch.set_num_threads(config.threads)
     first = loop.launch(config.precision).is_global_zero
     task = create_task(config, data, cache)
+    teachers: dict[str, list[nn.Module]] = {'validated': [], 'refit': []}
+    if distil:
+        for part in teachers if config.refit else ('validated',):
+            teachers[part] = earlier_models(distil, part, config, task.labels)
     for number in config.seeds if seed is None else (seed,):
         folder = out / f'seed{number}'
         path = folder / f'{config.name}.safetensors'
@@ -273,10 +293,19 @@ def run(
             folder / 'validated',
             resume,
             task.classes,
+            teachers['validated'],
         )
         if config.refit:
-            everything = task.sampler(refit=True)
-            published = fit(config, number, everything, task.labels, (), folder / 'refit', resume)
+            published = fit(
+                config,
+                number,
+                task.sampler(refit=True),
+                task.labels,
+                (),
+                folder / 'refit',
+                resume,
+                teachers=teachers['refit'],
+            )
         if not first:
             continue
         logits = logits_of(model, task.validation)
@@ -287,6 +316,8 @@ def run(
         # The figures are those of what is written.
         published.load_state_dict(compact(published))
         result['test'] = task.test(published)
+        if distil:
+            result['teachers'] = len(teachers['validated'])
         publish(config, published, task, result, path)
         if number == config.seeds[0]:
             publish(config, published, task, result, out / path.name)
@@ -316,6 +347,7 @@ def publish(
         result: of one seed; its 'validation' and 'test' figures go into the header.
     """
     parts = {'validation': result['validation'], **result['test']}
+    learnt = {key: result[key] for key in ('seed', 'teachers') if key in result}
     header = weights.Header(
         kind='action',
         name=config.name,
@@ -325,7 +357,7 @@ def publish(
             'temperature': round(model.temperature, 4),
         },
         labels=task.labels,
-        training=json.loads(json.dumps({**asdict(config), **task.about, 'seed': result['seed']})),
+        training=json.loads(json.dumps({**asdict(config), **task.about, **learnt})),
         metrics={
             f'{part}_{key}': round(found[key], 4)
             for part, found in parts.items()

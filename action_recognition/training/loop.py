@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_recognition.errors import UserError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 Model = TypeVar('Model', bound=nn.Module)
 
 CHECKPOINT = 'checkpoint.safetensors'
+#: What reading a file may raise that is no checkpoint, or none of this model.
+_DAMAGED = (OSError, SafetensorError, KeyError, ValueError, RuntimeError)
 #: What Fabric calls the precisions of a config.
 PRECISIONS: dict[str, Any] = {'float32': '32-true', 'bfloat16': 'bf16-mixed'}
 
@@ -109,8 +113,6 @@ def save_checkpoint(
     folder: Path, model: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer, progress: dict
 ) -> None:
     """Write model, average, optimiser and `progress` (JSON) as one safetensors file."""
-    from safetensors.torch import save_file
-
     tensors = {f'model.{key}': value for key, value in model.state_dict().items()}
     tensors |= {f'ema.{key}': value for key, value in ema.model.state_dict().items()}
     for index, state in optimiser.state_dict()['state'].items():
@@ -128,15 +130,12 @@ def read_progress(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is no checkpoint, or it is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(folder / CHECKPOINT, framework='pt') as file:
             return json.loads((file.metadata() or {})['progress'])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        reason = ' '.join(str(error).split())[:200]
+    except _DAMAGED as error:
         raise UserError(
-            f'cannot resume from {folder / CHECKPOINT} ({reason}); train without --resume'
+            f'cannot resume from {_why(folder, error)}; train without --resume'
         ) from error
 
 
@@ -148,21 +147,14 @@ def load_checkpoint(
     Raises:
         UserError: the file is damaged or belongs to another model.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / CHECKPOINT
-    parts: dict[str, dict[str, Tensor]] = {'model': {}, 'ema': {}, 'optimiser': {}}
     try:
-        with safe_open(path, framework='pt') as file:
-            progress = json.loads((file.metadata() or {})['progress'])
-            for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                part, _, rest = key.partition('.')
-                parts[part][rest] = file.get_tensor(key)
+        progress, parts = _read_checkpoint(folder)
         model.load_state_dict(parts['model'])
         ema.model.load_state_dict(parts['ema'])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'cannot resume from {path} ({reason}); train without --resume') from error
+    except _DAMAGED as error:
+        raise UserError(
+            f'cannot resume from {_why(folder, error)}; train without --resume'
+        ) from error
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in parts['optimiser'].items():
         index, _, name = key.partition('.')
@@ -171,6 +163,35 @@ def load_checkpoint(
     optimiser.load_state_dict({'state': states, 'param_groups': groups})
     ema.updates = progress.pop('ema_updates')
     return progress
+
+
+def load_average(folder: Path, model: Model) -> Model:
+    """Give a model the averaged state of a checkpoint.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged or belongs to another model.
+    """
+    try:
+        model.load_state_dict(_read_checkpoint(folder)[1]['ema'])
+    except _DAMAGED as error:
+        raise UserError(f'cannot read {_why(folder, error)}; train that run again') from error
+    return model
+
+
+def _read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """The progress and the tensors of 'model', 'ema' and 'optimiser' of a checkpoint."""
+    parts: dict[str, dict[str, Tensor]] = {'model': {}, 'ema': {}, 'optimiser': {}}
+    with safe_open(folder / CHECKPOINT, framework='pt') as file:
+        progress = json.loads((file.metadata() or {})['progress'])
+        for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+            part, _, rest = key.partition('.')
+            parts[part][rest] = file.get_tensor(key)
+    return progress, parts
+
+
+def _why(folder: Path, error: Exception) -> str:
+    """A checkpoint and what is wrong with it, in one line."""
+    return f'{folder / CHECKPOINT} ({" ".join(str(error).split())[:200]})'
 
 
 class Curves:

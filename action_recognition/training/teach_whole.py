@@ -78,7 +78,7 @@ def fit(
     student.load_state_dict({**student.state_dict(), **known})
     model = _learn(
         student,
-        lambda batch: distillation_loss(student, teachers, batch, config),
+        lambda batch: distillation_loss(student, teachers, batch, config)[0],
         sampler,
         config,
         STUDENT_STEPS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,8 +33,13 @@ def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count('\n') == 1
 
 
-@pytest.mark.parametrize(('arguments', 'seed'), [([], None), (['--seed', '2'], 2)])
-def test_train_action_takes_one_seed_and_a_cache(tmp_path, monkeypatch, capsys, arguments, seed):
+@pytest.mark.parametrize(
+    ('arguments', 'seed', 'distil'),
+    [([], None, None), (['--seed', '2'], 2, None), (['--distil', 'runs/a'], None, Path('runs/a'))],
+)
+def test_train_action_takes_a_seed_a_cache_and_an_earlier_run(
+    tmp_path, monkeypatch, capsys, arguments, seed, distil
+):
     asked = []
     monkeypatch.setattr(train_action, 'run', lambda *args: asked.append(args) or tmp_path / 'w')
     config = tmp_path / 'c.yaml'
@@ -41,7 +47,8 @@ def test_train_action_takes_one_seed_and_a_cache(tmp_path, monkeypatch, capsys, 
     data = ['--data', str(tmp_path), '--config', str(config), '--out', str(tmp_path)]
     cache = ['--cache', str(tmp_path / 'cache')]
     assert main(['train', 'action', *data, *cache, *arguments]) == 0
-    assert asked == [(config, tmp_path, tmp_path, False, seed, JointCache(tmp_path / 'cache'))]
+    joints = JointCache(tmp_path / 'cache')
+    assert asked == [(config, tmp_path, tmp_path, False, seed, joints, distil)]
     assert capsys.readouterr().out == f'weights: {tmp_path / "w"}\n'
 
 

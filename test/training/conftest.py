@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training_recipes import LABELS, clips
 
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.precog import Recording
 from action_recognition.skeleton import NUM_JOINTS, Joint
+from action_recognition.training import tasks
 
 #: x to the right and y down, in torso sizes round the hips, of a person who faces the camera.
 STANDING = {
@@ -68,3 +70,12 @@ def recordings(standing) -> list[Recording]:
         labels[40:60] = 1
         found.append(Recording(person, 1, frames, labels, np.arange(90) * 33_333_333))
     return found
+
+
+@pytest.fixture
+def sets(monkeypatch):
+    """The train and test part of a task that is learnt in seconds, whatever set is asked for."""
+    parts = {'train': clips(48, 1), 'test': clips(16, 2)}
+    monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, *_: parts[part])
+    monkeypatch.setitem(tasks.SETS, 'jhmdb14', LABELS)
+    return parts

@@ -23,7 +23,7 @@ from action_recognition.training import teach as module
 from action_recognition.training import teach_head as heads
 from action_recognition.training import teach_rehearsal as rehearsals
 from action_recognition.training import teach_run, teach_whole
-from action_recognition.training.action import distillation_loss
+from action_recognition.training.action import distillation_loss, loss_of
 from action_recognition.training.augment import Augmentation, Track
 from action_recognition.training.teach import Base, TeachConfig, publish, teach
 from action_recognition.training.teach_folds import folds_of
@@ -169,7 +169,7 @@ def test_students_learn_what_their_teachers_answer(clips):
     batch = next(sampler.batches(np.random.default_rng(0)))
     network, one, other = (create_model('online', 2, units=8).eval() for _ in range(3))
     config = replace(config, mixup=0.0)
-    loss = distillation_loss(network, [one, other], batch, config)
+    loss, hits = distillation_loss(network, [one, other], batch, config)
     with torch.no_grad():
         target = (one(batch.x).softmax(-1) + other(batch.x).softmax(-1)) / 2
         losses = -(target * network(batch.x).log_softmax(-1)).sum(-1)
@@ -180,6 +180,7 @@ def test_students_learn_what_their_teachers_answer(clips):
         mean = (losses[k, scored] * share).sum() / share.sum()
         expected.append(0.7 * mean + 0.3 * losses[k, scored][-1])
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
+    assert hits == loss_of(network, batch, config)[1]
 
 
 def test_a_seed_repeats_a_training(clips, base):

@@ -10,68 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_recipes import LABELS, clips, config
 
 from action_recognition.classes import BACKGROUND_LABEL
-from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.models import create_model, load_recognizer
-from action_recognition.training import action, loop, tasks
+from action_recognition.training import action, loop
 from action_recognition.training.augment import Augmentation
 from action_recognition.training.background import Background
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LABELS = ('left', 'right')
-
-
-def clips(count: int, seed: int) -> list[SkeletonClip]:
-    """People moving to the left or to the right."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for k in range(count):
-        steps = int(rng.integers(8, 15))
-        way = np.array([[-3.0, 0.0], [3.0, 0.0]])[k % 2]
-        xy = rng.uniform(0, 100, (14, 2)) + np.arange(steps)[:, None, None] * way
-        out.append(
-            SkeletonClip(
-                name=f'{LABELS[k % 2]}/{seed}-{k}',
-                label=LABELS[k % 2],
-                group=f'{seed}-{k}',
-                xy=(xy + rng.normal(0, 0.3, xy.shape)).astype(np.float32),
-                score=np.ones((steps, 14), np.float32),
-                stamps=np.arange(steps) * 33_333_333,
-                image_size=(100, 100),
-            )
-        )
-    return out
-
-
-@pytest.fixture
-def sets(monkeypatch):
-    """The train and test part that every set has in this module."""
-    parts = {'train': clips(48, 1), 'test': clips(16, 2)}
-    monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, *_: parts[part])
-    monkeypatch.setitem(tasks.SETS, 'jhmdb14', LABELS)
-    return parts
-
-
-def config(tmp_path: Path, model: str, **changes) -> Path:
-    lines = {
-        'name': 'tiny',
-        'model': model,
-        'settings': {'units': 8, 'dropout': 0.0},
-        'set': 'jhmdb14',
-        'epochs': 4,
-        'batch': 8,
-        'learning_rate': 0.01,
-        'ema': 0.8,
-        'augmentation': {'jitter': 0.01},
-        **changes,
-    }
-    path = tmp_path / 'tiny.yaml'
-    path.write_text(json.dumps(lines))  # JSON is YAML
-    return path
 
 
 def test_training_learns_and_writes_weights_that_load(tmp_path, sets):
