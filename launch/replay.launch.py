@@ -30,11 +30,13 @@ ARGUMENTS = {
     'image_transport': '',
     'composed': 'false',
     'device': '',
+    'namespace': '',
     'params_file': PathJoinSubstitution(
         [FindPackageShare(PACKAGE), 'config', 'action_recognition.yaml']
     ),
     'behaviors': '',
     'rviz': 'false',
+    'log_level': 'info',
 }
 
 

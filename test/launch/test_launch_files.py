@@ -102,3 +102,16 @@ def test_the_bag_starts_once_both_nodes_are_active_from_where_colcon_puts_the_pl
     ((program,), *_) = play.cmd
     assert isinstance(program, ExecutableInPackage)
     assert not heard(b'[INFO] [1.0] [robot.perception]: active\n')
+
+
+def test_a_replay_hands_on_all_it_is_told_about_the_nodes():
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+
+    entities = load(LAUNCH / 'replay.launch.py').generate_launch_description().entities
+    declared = {e.name for e in entities if isinstance(e, DeclareLaunchArgument)}
+    (graph,) = [e for e in entities if isinstance(e, IncludeLaunchDescription)]
+    handed_on = dict(graph.launch_arguments)
+    assert {'namespace', 'log_level', 'image', 'params_file'} <= declared
+    assert declared - {'bag', 'rate'} == handed_on.keys() - {'use_sim_time'}
+    assert handed_on['use_sim_time'] == 'true'
