@@ -31,7 +31,7 @@ from action_recognition.training.action import compact
 from action_recognition.training.augment import Augmentation, Track
 from action_recognition.training.loop import seed_everything
 from action_recognition.training.tasks import fit_temperature
-from action_recognition.training.teach_folds import folds_of
+from action_recognition.training.teach_folds import folds_of, learnt_from
 
 METHODS = ('auto', 'head', 'whole')
 #: Penalties of the head among which the cross-validation chooses, and the one without it.
@@ -347,10 +347,10 @@ class _Problem:
         )
 
     def out_of_fold(self, way: str, folds: IntArray, asked: Sequence[int]) -> list[FloatArray]:
-        """(T, labels) logits for each clip asked about, learnt without its fold."""
+        """(T, labels) logits for each clip asked about, learnt without the sources of its fold."""
         found: dict[int, FloatArray] = {}
         for fold in sorted({int(folds[row]) for row in asked}):
-            rows = np.flatnonzero(folds != fold)
+            rows = learnt_from(self.clips, folds, fold)
             out = [row for row in asked if folds[row] == fold]
             if way == 'whole':
                 model = self.model(way, rows)

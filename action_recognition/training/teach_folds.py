@@ -14,10 +14,11 @@ MOST_FOLDS = 5
 
 
 def folds_of(clips: Sequence[SkeletonClip], seed: int) -> IntArray:
-    """(clips,) the fold in which each clip is asked about, -1 for one that is only learnt from.
+    """(clips,) the fold in which each clip is asked about, -1 for one that is in none.
 
     Each class is spread over the folds as evenly as its sources allow. A class that has one source,
-    or whose sources all ended up in one fold for the sake of other classes, is only learnt from.
+    or whose sources all ended up in one fold for the sake of other classes, is only learnt from:
+    `learnt_from` says when.
     """
     sizes: dict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:
@@ -46,3 +47,13 @@ def folds_of(clips: Sequence[SkeletonClip], seed: int) -> IntArray:
             loads[label][placed[group]] += size
     alone = {label for label, load in loads.items() if len(load) < 2}
     return np.array([-1 if clip.label in alone else placed[clip.group] for clip in clips])
+
+
+def learnt_from(clips: Sequence[SkeletonClip], folds: IntArray, fold: int) -> IntArray:
+    """Rows of the clips to learn from where this fold of `folds_of` is asked about.
+
+    A source of the fold may also have clips of a class that is in no fold: they show the same
+    moment, and are left out with it.
+    """
+    asked = {clip.group for clip, of in zip(clips, folds, strict=True) if of == fold}
+    return np.flatnonzero([clip.group not in asked for clip in clips])

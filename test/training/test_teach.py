@@ -26,7 +26,7 @@ from action_recognition.training import teach_run, teach_whole
 from action_recognition.training.action import distillation_loss, loss_of
 from action_recognition.training.augment import Augmentation, Track
 from action_recognition.training.teach import Base, TeachConfig, publish, teach
-from action_recognition.training.teach_folds import folds_of
+from action_recognition.training.teach_folds import folds_of, learnt_from
 
 OLD = ('swim', 'fly', 'background')
 GENTLE = Augmentation(flip=0.5, rotation=8.0, jitter=0.03, speed=1.2)
@@ -306,6 +306,28 @@ def test_a_class_of_one_source_is_only_learnt_from(clips, base, standing):
     taught = teach([*clips, *alone], base, CONFIG)
     assert taught.alone == ('kick',)
     assert {clip.label for clip in taught.asked} == {'wave', 'nod'}
+
+
+@pytest.fixture
+def shared(standing):
+    """Two films: one shows a wave and nods, and only it a wave; the other nods and kicks."""
+    films = (('wave', 'a'), ('nod', 'a'), ('nod', 'b'), ('kick', 'b'))
+    return [
+        replace(moving(standing, label, film, 10 * k, k), group=film)
+        for k, (label, film) in enumerate(films)
+    ]
+
+
+def test_what_is_in_no_fold_is_not_learnt_while_its_source_is_asked_about(shared, base):
+    folds = folds_of(shared, 0)
+    assert sorted(folds[1:3]) == [0, 1]
+    assert folds[[0, 3]].tolist() == [-1, -1]
+    for row, rest in ((1, [2, 3]), (2, [0, 1])):
+        assert learnt_from(shared, folds, folds[row]).tolist() == rest
+    problem = module._Problem(shared, ('kick', 'nod', 'wave'), base, CONFIG)
+    (answer, _) = problem.out_of_fold('head 0.3', folds, [1, 2])
+    expected = problem.head(0.3, np.array([2, 3])).logits(problem.whole[1])
+    np.testing.assert_allclose(answer, expected.numpy(), atol=1e-4)
 
 
 def test_with_no_class_of_two_sources_there_are_no_figures(standing, base):
