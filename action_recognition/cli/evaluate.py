@@ -76,8 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--model',
         action='append',
         metavar='NAME',
-        help='name or path of the recogniser (default: online_union32); give it again for each '
-        'seed of a training to get the mean',
+        help='name or path of the recogniser (default: of JHMDB online_jhmdb21_video or that of '
+        'the split, of other folders online_union32); give it again for each seed of a training '
+        'to get the mean',
     )
     video.add_argument(
         '--pose',
@@ -251,7 +252,7 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
 def _action(args: argparse.Namespace) -> dict[str, Any]:
     from action_recognition.evaluation import action, online, robustness
 
-    models = args.model or [action.default_model(args.set, args.split)]
+    models = args.model or [action.default_model(args.set, args.split, args.joints)]
     if args.set == 'precog' and (args.split != 1 or args.joints or args.robustness):
         raise UserError('precog takes neither --split nor --joints nor --robustness')
     if args.report:
@@ -270,9 +271,11 @@ def _action(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _video(args: argparse.Namespace) -> dict[str, Any]:
+    from action_recognition.datasets import jhmdb
     from action_recognition.evaluation import action, video
 
-    models = args.model or [action.default_model('union32', args.split)]
+    set_name = 'jhmdb21' if jhmdb.is_root(args.data) else 'union32'
+    models = args.model or [action.default_model(set_name, args.split, 'estimated')]
     if args.report:
         _make_folder(args.report)
     figures = video.run(args.data, models, _cache(args), args.split, args.report)

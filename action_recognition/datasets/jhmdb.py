@@ -67,6 +67,8 @@ BOXES_FILE = 'person_boxes.npz'
 IMAGE_SIZE = (320, 240)
 FPS = 30.0
 
+#: The official splits.
+SPLITS = (1, 2, 3)
 _PARTS = {'train': '1', 'test': '2'}
 _JOINTS = ('truth', 'teacher', 'best')
 
@@ -115,6 +117,11 @@ def load_jhmdb(root: Path, split: int, part: str, joints: str = 'best') -> list[
     return clips
 
 
+def is_root(root: Path) -> bool:
+    """Whether a folder is that of the set: it holds the official splits."""
+    return (root / 'splits').is_dir()
+
+
 def clip_names(root: Path, split: int, part: str) -> list[str]:
     """'<class>/<clip>' of one part of an official split, sorted.
 
@@ -122,7 +129,7 @@ def clip_names(root: Path, split: int, part: str) -> list[str]:
         ValueError: there is no such split or part.
         UserError: a split file is missing or holds something else.
     """
-    if split not in (1, 2, 3):
+    if split not in SPLITS:
         raise ValueError(f'split must be 1, 2 or 3, not {split!r}')
     if part not in _PARTS:
         raise ValueError(f"part must be 'train' or 'test', not {part!r}")

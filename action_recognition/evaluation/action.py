@@ -312,12 +312,22 @@ def contest(
     return Contest(entrants, tuple(dict.fromkeys(names.values())), clips)
 
 
-def default_model(set_name: str, split: int = 1) -> str:
-    """Name of the weights that ship for a set."""
+def default_model(set_name: str, split: int = 1, joints: str | None = None) -> str:
+    """Name of the weights that ship for a set.
+
+    Args:
+        split, joints: as in `load_set`. JHMDB's 21 classes have weights of their own for joints
+            that our pose network finds.
+    """
     if set_name == 'precog':
         return 'online_precog'
-    family = 'online_jhmdb14' if set_name == 'jhmdb14' else 'online_union32'
-    return f'{family}_split{split}' if set_name.startswith('jhmdb') and split != 1 else family
+    families = {
+        'jhmdb14': 'online_jhmdb14',
+        'jhmdb21': 'online_jhmdb21_video' if joints == 'estimated' else 'online_union32',
+    }
+    if set_name not in families:
+        return 'online_union32'
+    return families[set_name] + (f'_split{split}' if split != 1 else '')
 
 
 def run(

@@ -41,7 +41,7 @@ def run(
     Raises:
         UserError: weights or videos are missing or do not fit each other.
     """
-    official = (data / 'splits').is_dir()
+    official = jhmdb.is_root(data)
     labels: tuple[str, ...] = jhmdb.CLASSES
     about: dict[str, Any] = {
         'set': 'jhmdb21' if official else data.name,

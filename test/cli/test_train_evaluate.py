@@ -12,6 +12,8 @@ import torch
 
 from action_recognition import resources, weights
 from action_recognition.cli import evaluate, main, train
+from action_recognition.datasets import jhmdb
+from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.people import Person
 from action_recognition.evaluation import action, online, pose, robustness, video
 from action_recognition.evaluation.estimated import JointCache
@@ -163,6 +165,43 @@ def test_videos_are_scored_by_the_recogniser_and_the_pose_network_asked_for(
     ]
     for path in (tmp_path / 'f.json', report / 'figures.json'):
         assert json.loads(path.read_text()) == {'who': 'action'}
+
+
+@pytest.fixture
+def jhmdb_videos(tmp_path, monkeypatch):
+    """The folder of a JHMDB of two videos of each class, which somebody may be found in."""
+    root = tmp_path / 'jhmdb'
+    for label in jhmdb.CLASSES:
+        for k in range(2):
+            path = root / 'ReCompress_Videos' / label / f'{k}.mp4'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        for split in jhmdb.SPLITS:
+            path = root / 'splits' / f'{label}_test_split{split}.txt'
+            path.parent.mkdir(exist_ok=True)
+            path.write_text('0.avi 1\n1.avi 2\n')
+
+    def clip(v):
+        xy = np.random.default_rng(0).uniform(0, 100, (5, 14, 2))
+        stamps = np.arange(5) * 10**8
+        return SkeletonClip(v.name, v.label, v.group, xy, np.ones((5, 14)), stamps, (100, 100))
+
+    monkeypatch.setattr(JointCache, 'clips', lambda _self, videos: [clip(v) for v in videos])
+    return root
+
+
+@pytest.mark.parametrize(
+    ('split', 'name'),
+    [(1, 'online_jhmdb21_video'), (2, 'online_jhmdb21_video_split2')],
+)
+def test_videos_of_each_split_of_jhmdb_are_scored_by_default(
+    tmp_path, jhmdb_videos, capsys, split, name
+):
+    figures = tmp_path / 'f.json'
+    arguments = ['--data', str(jhmdb_videos), '--split', str(split), '--json', str(figures)]
+    assert main(['evaluate', 'video', *arguments]) == 0, capsys.readouterr().err
+    written = json.loads(figures.read_text())
+    assert (written['model'], written['split'], written['n']) == (name, split, 21)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from action_recognition import weights
+from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation import action
@@ -18,6 +19,7 @@ from action_recognition.evaluation.action import (
     default_model,
     enter,
     figures,
+    load_entrants,
     load_set,
     relabel,
     run,
@@ -145,19 +147,30 @@ def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('set_name', 'split', 'name'),
+    ('set_name', 'split', 'joints', 'name'),
     [
-        ('penn', 1, 'online_union32'),
-        ('union32', 1, 'online_union32'),
-        ('jhmdb14', 1, 'online_jhmdb14'),
-        ('jhmdb14', 2, 'online_jhmdb14_split2'),
-        ('jhmdb21', 3, 'online_union32_split3'),
-        ('precog', 1, 'online_precog'),
-        ('penn', 2, 'online_union32'),  # refused later: there is one split
+        ('penn', 1, None, 'online_union32'),
+        ('union32', 1, 'estimated', 'online_union32'),
+        ('jhmdb14', 1, None, 'online_jhmdb14'),
+        ('jhmdb14', 2, None, 'online_jhmdb14_split2'),
+        ('jhmdb21', 3, 'best', 'online_union32_split3'),
+        ('jhmdb21', 1, 'estimated', 'online_jhmdb21_video'),
+        ('jhmdb21', 3, 'estimated', 'online_jhmdb21_video_split3'),
+        ('precog', 1, None, 'online_precog'),
+        ('penn', 2, None, 'online_union32'),  # refused later: there is one split
     ],
 )
-def test_weights_that_ship_for_a_set(set_name, split, name):
-    assert default_model(set_name, split) == name
+def test_weights_that_ship_for_a_set(set_name, split, joints, name):
+    assert default_model(set_name, split, joints) == name
+
+
+@pytest.mark.parametrize('joints', ['best', 'estimated'])
+@pytest.mark.parametrize('set_name', ['jhmdb14', 'jhmdb21'])
+def test_weights_that_ship_for_a_split_may_be_asked_about_it(set_name, joints):
+    for split in jhmdb.SPLITS:
+        name = default_model(set_name, split, joints)
+        ((header, _),) = load_entrants([name], action.SETS[set_name], split)
+        assert (header.name, header.training['split']) == (name, split)
 
 
 @pytest.fixture
