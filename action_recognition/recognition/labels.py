@@ -100,6 +100,7 @@ class LabelFilter:
         self._label, self._began = UNKNOWN, 0  # the confirmed label
         self._weak_since: int | None = None  # since when the label is below `exit`
         self._few_since: int | None = None  # since when there are too few joints
+        self._stamp = 0  # of the last frame
 
     def update(self, scores: Sequence[float] | FloatArray, stamp: int, visible: int) -> Answer:
         """Take in one frame.
@@ -110,6 +111,7 @@ class LabelFilter:
             visible: number of joints seen.
         """
         config = self.config
+        elapsed, self._stamp = stamp - self._stamp, stamp
         guess = int(np.argmax(scores))
         best = float(scores[guess])
         few = visible < config.min_joints
@@ -134,7 +136,10 @@ class LabelFilter:
                 self._weak_since = None
             elif not few and self._weak_since is None:
                 self._weak_since = stamp
-            # What is said of too few joints is no evidence against the label either.
+            # What is said of too few joints is no evidence against the label either: the time
+            # goes by for `hold` alone.
+            if few and self._weak_since is not None:
+                self._weak_since += elapsed
             lost = (
                 _lasted(self._few_since, stamp, config.hold)
                 if few

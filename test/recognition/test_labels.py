@@ -85,6 +85,29 @@ def test_joints_that_come_back_in_time_keep_the_label():
     assert brief(said)[2:] == ['C1'] * 7
 
 
+def test_time_with_too_few_joints_does_not_speak_against_a_label():
+    label_filter = LabelFilter(CONFIG)
+    frames = [(1, 14)] * 3  # confirmed
+    frames += [(2, 14), (2, 2), (2, 2), (2, 14), (2, 14)]  # 0.0, 0.1 and 0.2 s of weakness
+    said = [
+        label_filter.update(scores(k, 0.5 if k == 2 else 0.9), t * 100_000_000, n)
+        for t, (k, n) in enumerate(frames)
+    ]
+    assert brief(said)[2:] == ['C1'] * 5 + ['c2']
+
+
+def test_a_weak_label_is_lost_though_every_other_frame_shows_too_few_joints():
+    label_filter = LabelFilter(CONFIG)
+    for t in range(3):
+        label_filter.update(scores(1, 0.9), t * 100_000_000, 14)
+    visible = [14, 2] * 4
+    said = [
+        label_filter.update(scores(2, 0.5), t * 100_000_000, n)
+        for t, n in enumerate(visible, start=3)
+    ]
+    assert brief(said) == ['C1', 'C1', 'C1', 'C1', 'c2', 'c-', 'c2', 'c-']
+
+
 def test_without_dwell_a_single_frame_decides():
     config = LabelConfig(enter=0.9, exit=0.7, dwell=0.0, unknown_below=0.4)
     frames = [(1, 0.89), (1, 0.91), (1, 0.75), (1, 0.65), (2, 0.95), (1, 0.95)]
