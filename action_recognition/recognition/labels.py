@@ -95,7 +95,8 @@ class LabelFilter:
     def __init__(self, config: LabelConfig, none: int | None = None) -> None:
         """Args: none, the class that stands for no action: as a guess it is unknown."""
         self.config, self.none = config, none
-        self._guess, self._guess_since = UNKNOWN, 0  # the newest guess
+        self._guess: int | None = None  # the newest guess, None before the first frame
+        self._guess_since = 0
         self._sure_since: int | None = None  # since when the guess is at least `enter`
         self._label, self._began = UNKNOWN, 0  # the confirmed label
         self._weak_since: int | None = None  # since when the label is below `exit`

@@ -59,6 +59,13 @@ def test_began_is_when_the_label_was_first_the_guess():
     assert answers[-1].confidence == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize(('probability', 'class_id'), [(0.9, 1), (0.26, UNKNOWN)])
+def test_the_first_guess_begins_with_the_first_frame(probability, class_id):
+    config = LabelConfig(unknown_below=0.5)
+    answer = LabelFilter(config).update(scores(1, probability), 10**18, 14)
+    assert (answer.class_id, answer.began) == (class_id, 10**18)
+
+
 def test_improbable_guesses_and_too_few_joints_are_unknown():
     config = LabelConfig(enter=0.6, exit=0.3, dwell=0.0, unknown_below=0.5, min_joints=5)
     label_filter = LabelFilter(config)
