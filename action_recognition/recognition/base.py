@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from torch import nn
 
@@ -19,5 +21,11 @@ class Recognizer(nn.Module):
     """What both models share: a number of classes, and the temperature for `softmax`."""
 
     def __init__(self, num_classes: int, temperature: float) -> None:
+        """Raises: ValueError, the temperature is no finite float32 above 0."""
         super().__init__()
+        limits = np.finfo(np.float32)
+        if not (
+            isinstance(temperature, Real) and float(limits.tiny) <= temperature <= float(limits.max)
+        ):
+            raise ValueError(f'temperature must be a finite number above 0, not {temperature!r}')
         self.num_classes, self.temperature = num_classes, temperature

@@ -25,14 +25,15 @@ def create_model(name: str, num_classes: int, **config: Any) -> PaperRecognizer 
         config: keyword arguments of that class.
 
     Raises:
-        UserError: the name or an argument is not known.
+        UserError: the name or an argument is not known, or there is no network of that shape.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise UserError(f'unknown recogniser {name!r}; known: {", ".join(MODELS)}')
     try:
         return MODELS[name](num_classes, **config)
-    except TypeError as error:
-        raise UserError(f'wrong settings for recogniser {name!r}: {error}') from error
+    except (TypeError, ValueError, RuntimeError) as error:  # torch raises all three of them
+        reason = ' '.join(str(error).split())[:300]
+        raise UserError(f'wrong settings for recogniser {name!r}: {reason}') from error
 
 
 def load_recognizer(

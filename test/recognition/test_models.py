@@ -138,8 +138,21 @@ def test_folding_does_not_change_either_model():
 def test_unknown_models_and_settings_are_refused():
     with pytest.raises(UserError, match=r'unknown recogniser .transformer.*paper, online'):
         create_model('transformer', 3)
-    with pytest.raises(UserError, match='wrong settings'):
-        create_model('online', 3, heads=4)
+    with pytest.raises(UserError, match=r'unknown recogniser \[.online'):
+        create_model(['online'], 3)
+
+
+@pytest.mark.parametrize('name', ['online', 'paper'])
+@pytest.mark.parametrize(
+    'settings',
+    [{'heads': 4}, {'units': -3}, {'units': 'x'}, {'units': 0.5}, {'inputs': -1}],
+    ids=str,
+)
+def test_settings_of_no_network_are_refused_in_one_line(name, settings):
+    with pytest.raises(UserError, match='wrong settings') as caught:
+        create_model(name, 3, **settings)
+    assert '\n' not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def save(path, model, **header) -> None:
@@ -170,6 +183,11 @@ def test_saved_weights_give_the_same_answers(tmp_path):
         ({'config': {'model': 'online', 'units': 32}}, 'does not fit the network'),
         ({'config': {'model': 'magic'}}, 'unknown recogniser'),
         ({'config': {'model': 'online', 'units': 16, 'inputs': 3}}, 'trained on 3 features'),
+        ({'config': {'model': 'online', 'units': -3}}, 'wrong settings'),
+        *(
+            ({'config': {'model': 'online', 'units': 16, 'temperature': value}}, 'temperature must')
+            for value in (0, -1, 'x', None, float('nan'), float('inf'), 1e-320, 10**400)
+        ),
         ({'kind': 'pose'}, 'holds pose weights'),
     ],
 )
