@@ -245,7 +245,7 @@ class Verdict(NamedTuple):
     """What became of the people of an image.
 
     Attributes:
-        estimates: one of each person, then those that ended.
+        estimates: of those that ended, then one of each person.
         repeated: the people of this stamp have come before, and this is the same answer.
         reset: the clock jumped backwards, or ids began anew, so everybody was forgotten first.
     """

@@ -220,8 +220,9 @@ class StreamingRecognizer:
         identity. A stamp before the last one resets everything first: the clock jumped.
 
         Returns:
-            One estimate per person in `poses`, in their order, then one in state 'ended' for
-            each person who was last seen more than `forget_after` seconds ago.
+            First one in state 'ended' for each person who was last seen more than `forget_after`
+            seconds ago, then one estimate per person in `poses`, in their order: who comes back
+            under the same identity ends and begins anew.
         """
         if self._stamp is not None and poses.stamp < self._stamp:
             self.reset()
@@ -251,7 +252,7 @@ class StreamingRecognizer:
             )
             self._people[track_id] = _Person(label_filter, estimate, poses.stamp)
             estimates.append(estimate)
-        return estimates + ended
+        return ended + estimates
 
     def _forget(self, stamp: int) -> list[ActionEstimate]:
         ended = []

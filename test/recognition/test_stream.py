@@ -90,6 +90,16 @@ def test_a_lost_person_ends_once_and_starts_anew():
     np.testing.assert_allclose(again[0].scores, first[0].scores, atol=1e-6)
 
 
+def test_who_comes_back_after_a_gap_in_the_stream_ends_and_begins_anew():
+    stream = recognizer(forget_after=1.0)
+    person = {1: joints(1, 10)}
+    first = stream.update(poses(person, 0, 0))
+    ended, again = stream.update(poses(person, 0, 40 * FRAME))  # nothing came in between
+    assert (ended.track_id, ended.state) == (1, 'ended')
+    assert (again.track_id, again.state, again.began) == (1, 'candidate', 40 * FRAME)
+    np.testing.assert_allclose(again.scores, first[0].scores, atol=1e-6)
+
+
 def test_a_short_gap_is_bridged():
     stream = recognizer(forget_after=1.0)
     person = {1: joints(1, 100)}
