@@ -191,8 +191,7 @@ def jhmdb_videos(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('split', 'name'),
-    [(1, 'online_jhmdb21_video'), (2, 'online_jhmdb21_video_split2')],
+    ('split', 'name'), [(1, 'online_jhmdb21_video'), (2, 'online_jhmdb21_video_split2')]
 )
 def test_videos_of_each_split_of_jhmdb_are_scored_by_default(
     tmp_path, jhmdb_videos, capsys, split, name
