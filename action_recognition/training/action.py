@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from action_recognition import weights
 from action_recognition.datasets.streams import UNSCORED
+from action_recognition.errors import UserError
 from action_recognition.evaluation.action import Network
 from action_recognition.evaluation.common import average
 from action_recognition.evaluation.estimated import JointCache
@@ -88,7 +89,8 @@ def distillation_loss(
     """As `loss_of`, against what teachers of the online model answer on average.
 
     Student and teachers see the same mixed samples (Beyer et al. 2022, arXiv 2106.05237), so that
-    mixtures need no targets of their own. Frames count as in `loss_of`.
+    mixtures need no targets of their own. Frames count as in `loss_of`, by the sample's own
+    actions.
     """
     mixed, _, _ = _mix(batch, config.mixup)
     with torch.no_grad():
@@ -192,8 +194,16 @@ def fit(
     model = create_model(config.model, len(labels), **config.settings).to(fabric.device)
     ema = loop.Ema(model, config.ema)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
+    recipe = loop.recipe(
+        config,
+        *('name', 'seeds', 'threads', 'validate_every'),
+        seed=seed,
+        held_out_by=config.seeds[0],
+        teachers=[loop.digest(teacher) for teacher in teachers],
+    )
     done = 0
     if resume and (out / loop.CHECKPOINT).is_file():
+        loop.require_recipe(out, loop.read_progress(out), recipe)
         done = loop.load_checkpoint(out, model, ema, optimiser)['epoch']
     # Both wrap what they are given; the models below are the same ones.
     wrapped, stepper = fabric.setup(model, optimiser)
@@ -236,7 +246,8 @@ def fit(
                 row |= watch(ema.model, validation, labels, classes or labels)
             curves.add(epoch + 1, **row)
             bar.set_postfix({k: f'{v:.3f}' for k, v in row.items()})
-            loop.save_checkpoint(out, model, ema, optimiser, {'epoch': epoch + 1})
+            progress_made = {'epoch': epoch + 1, 'recipe': recipe}
+            loop.save_checkpoint(out, model, ema, optimiser, progress_made)
     if rank == 0 and curves.rows:
         plots.curves(curves.rows).savefig(out / 'curves.png', dpi=plots.DPI)
     return ema.model
@@ -278,6 +289,7 @@ def run(
     first = loop.launch(config.precision).is_global_zero
     task = create_task(config, data, cache)
     teachers: dict[str, list[nn.Module]] = {'validated': [], 'refit': []}
+    _require_one_kind(out, distil)
     if distil:
         for part in teachers if config.refit else ('validated',):
             teachers[part] = earlier_models(distil, part, config, task.labels)
@@ -317,7 +329,7 @@ def run(
         published.load_state_dict(compact(published))
         result['test'] = task.test(published)
         if distil:
-            result['teachers'] = len(teachers['validated'])
+            result['teachers'] = [loop.digest(teacher) for teacher in teachers['validated']]
         publish(config, published, task, result, path)
         if number == config.seeds[0]:
             publish(config, published, task, result, out / path.name)
@@ -330,12 +342,23 @@ def run(
 def write_figures(folder: Path, result: dict[str, Any]) -> None:
     """`figures_seed<N>.json` of one seed, and `figures.json`, the mean over all that are there."""
     path = folder / f'figures_seed{result["seed"]}.json'
-    path.write_text(json.dumps(result, indent=1))
+    partial = folder / f'{path.name}.partial'  # other seeds may be at the same place
+    partial.write_text(json.dumps(result, indent=1))
+    partial.replace(path)
     results = [json.loads(file.read_text()) for file in folder.glob('figures_seed*.json')]
     seeds = sorted(found.pop('seed') for found in results)
-    partial = folder / f'{path.name}.mean'  # other seeds may be at the same place
+    for found in results:
+        found.pop('teachers', None)
     partial.write_text(json.dumps({'seeds': seeds, **average(results)}, indent=1))
     partial.replace(folder / 'figures.json')
+
+
+def _require_one_kind(folder: Path, distil: Path | None) -> None:
+    """Raises: UserError, seeds of a run with teachers and of one without would share a mean."""
+    for path in folder.glob('figures_seed*.json'):
+        if ('teachers' in json.loads(path.read_text())) != bool(distil):
+            kind = 'without' if distil else 'with'
+            raise UserError(f'{path} is of a run {kind} --distil: give another --out')
 
 
 def publish(

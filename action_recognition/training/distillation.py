@@ -36,16 +36,19 @@ def earlier_models(
     """
     models: list[nn.Module] = []
     for seed in sorted(folder.glob('seed*')):
-        for path in sorted(seed.glob('*.safetensors')):
-            header = weights.read_header(path, 'action')
-            _check(header, config, labels, path)
-            rest = {k: v for k, v in header.config.items() if k not in ('model', 'temperature')}
-            model = create_model(header.config['model'], len(labels), **rest)
-            models.append(loop.load_average(seed / part, model).eval().requires_grad_(False))
+        files = list(seed.glob('*.safetensors'))
+        if len(files) != 1:
+            raise UserError(f'{seed} must hold the weights of one run, not {len(files)} of them')
+        header = weights.read_header(files[0], 'action')
+        _check(header, config, labels, files[0])
+        rest = {k: v for k, v in header.config.items() if k not in ('model', 'temperature')}
+        model = create_model(header.config['model'], len(labels), **rest)
+        models.append(loop.load_average(seed / part, model).eval().requires_grad_(False))
+        done, epochs = loop.read_progress(seed / part).get('epoch'), header.training.get('epochs')
+        if done != epochs:
+            raise UserError(f'{seed / part} ends after epoch {done} of {epochs}: finish that run')
     if not models:
-        raise UserError(
-            f'{folder} holds no seed*/*.safetensors: give the --out of a run of train action'
-        )
+        raise UserError(f'{folder} holds no seed*: give the --out of a run of train action')
     return models
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import csv
 import functools
+import hashlib
 import json
 import math
 import os
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -122,6 +124,38 @@ def save_checkpoint(
     partial = folder / f'{CHECKPOINT}.partial'
     save_file(tensors, partial, metadata=metadata)
     partial.replace(folder / CHECKPOINT)
+
+
+def recipe(config: Any, *leave_out: str, **more: Any) -> dict[str, Any]:
+    """What must not change while a run goes on: for the `progress` of its checkpoints.
+
+    Args:
+        config: a dataclass.
+        leave_out: fields that make no difference to what is learnt from here on.
+        more: what else makes one.
+    """
+    entries = {key: value for key, value in asdict(config).items() if key not in leave_out}
+    return json.loads(json.dumps({**entries, **more}))
+
+
+def require_recipe(folder: Path, progress: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises: UserError, a checkpoint is of a run by another recipe."""
+    found = progress.get('recipe', {})
+    other = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    if other:
+        raise UserError(
+            f'cannot resume from {folder / CHECKPOINT}, which was trained with another '
+            f'{", ".join(other)}: say the same again, or train without --resume'
+        )
+
+
+def digest(model: nn.Module) -> str:
+    """What tells the state of one model from that of another."""
+    found = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        found.update(key.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

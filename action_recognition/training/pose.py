@@ -31,6 +31,8 @@ from action_recognition.training.loop import (
     cosine,
     load_checkpoint,
     read_progress,
+    recipe,
+    require_recipe,
     save_checkpoint,
     seed_everything,
 )
@@ -80,6 +82,19 @@ class PoseConfig:
     joint_weights: dict[str, float] = field(default_factory=dict)
     limb_weight: float = 1.0
     validate_every: int = 10000
+    check_size: int = 160
+
+    def __post_init__(self) -> None:
+        for name in ('threads', 'batch', 'validate_every', 'jhmdb_every'):
+            if not getattr(self, name) > 0:
+                raise UserError(f'{name} must be positive, not {getattr(self, name)}')
+        if not self.phases:
+            raise UserError('phases must name at least one phase')
+        for size in (self.check_size, *(phase.size for phase in self.phases)):
+            if size <= 0 or size % STRIDE:
+                raise UserError(f'sizes must be multiples of {STRIDE}, not {size}')
+        if unknown := set(self.joint_weights) - {_kind(name) for name in JOINT_NAMES}:
+            raise UserError(f'joint_weights names no joint: {", ".join(sorted(unknown))}')
 
     @classmethod
     def load(cls, path: Path) -> PoseConfig:
@@ -93,8 +108,9 @@ class PoseConfig:
             raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
             raw['phases'] = tuple(Phase(**phase) for phase in raw['phases'])
             return cls(**raw)
-        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-            raise UserError(f'cannot use training config {path}: {error}') from error
+        except (OSError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError) as error:
+            reason = ' '.join(str(error).split())
+            raise UserError(f'cannot use training config {path}: {reason}') from error
 
     @property
     def images(self) -> int:
@@ -103,17 +119,30 @@ class PoseConfig:
 
     def phase_at(self, seen: int) -> tuple[Phase, int]:
         """The phase that training is in after this many images, and the count at its end."""
+        phase, _, end = self._phase(seen)
+        return phase, end
+
+    def begin_of_phase(self, seen: int) -> int:
+        """Images seen when the phase began that training is in: it began with a whole batch."""
+        return -(-self._phase(seen)[1] // self.batch) * self.batch
+
+    def _phase(self, seen: int) -> tuple[Phase, int, int]:
         end = 0
         for phase in self.phases:
-            end += phase.images
+            start, end = end, end + phase.images
             if seen < end:
                 break
-        return phase, end
+        return phase, start, end
 
     def weights(self, device: torch.device) -> Tensor:
         """(14,) weight W of each joint."""
-        table = [self.joint_weights.get(name.split('_')[-1], 1.0) for name in JOINT_NAMES]
+        table = [self.joint_weights.get(_kind(name), 1.0) for name in JOINT_NAMES]
         return torch.tensor(table, device=device)
+
+
+def _kind(joint: str) -> str:
+    """'wrist' of 'right_wrist'."""
+    return joint.split('_')[-1]
 
 
 def grow(small: PoseNetwork, stages: int) -> PoseNetwork:
@@ -157,15 +186,24 @@ class Trainer:
         ema: the averaged network, which is validated and published.
     """
 
-    def __init__(self, config: PoseConfig, device: torch.device, seen: int = 0) -> None:
-        seed_everything(config.seed)
+    def __init__(self, config: PoseConfig, device: torch.device, network: PoseNetwork) -> None:
         self.config = config
         self.device = device
-        self.seen = seen
+        self.seen = 0
         self.joint_weights = config.weights(device)
-        stages = config.phase_at(max(seen - 1, 0))[0].stages
-        fresh = not config.start_from or seen  # a resumed run reads its own checkpoint
-        self._set(PoseNetwork(stages) if fresh else trained(config.start_from, stages))
+        self._set(network)
+
+    @classmethod
+    def begin(cls, config: PoseConfig, device: torch.device) -> Trainer:
+        """A new run, from a random start or from the weights that the config names.
+
+        Raises:
+            UserError: there are no such weights.
+        """
+        seed_everything(config.seed)
+        stages = config.phases[0].stages
+        start = trained(config.start_from, stages) if config.start_from else PoseNetwork(stages)
+        return cls(config, device, start)
 
     def _set(self, network: PoseNetwork, average: PoseNetwork | None = None) -> None:
         self.network = place(network, self.device)
@@ -181,6 +219,7 @@ class Trainer:
     def grow(self, stages: int) -> None:
         """Go on with more stages and a fresh optimiser; do nothing if they are there already."""
         if stages > self.stages:
+            seed_everything(self.config.seed, stages)  # the same new stage after a resume
             updates = self.ema.updates
             self._set(grow(self.network, stages), grow(self.ema.model, stages))
             self.ema.updates = updates
@@ -206,7 +245,12 @@ class Trainer:
 
     def save(self, folder: Path, measured: int) -> None:
         """Checkpoint everything that a resumed run needs."""
-        progress = {'seen': self.seen, 'measured': measured}
+        progress = {
+            'seen': self.seen,
+            'measured': measured,
+            'stages': self.stages,
+            'recipe': _recipe(self.config),
+        }
         save_checkpoint(folder, self.network, self.ema, self.optimiser, progress)
 
     @classmethod
@@ -216,27 +260,43 @@ class Trainer:
         Raises:
             UserError: there is no checkpoint, or it is of another config.
         """
-        trainer = cls(config, device, read_progress(folder)['seen'])
-        progress = load_checkpoint(folder, trainer.network, trainer.ema, trainer.optimiser)
+        progress = read_progress(folder)
+        require_recipe(folder, progress, _recipe(config))
+        seed_everything(config.seed)
+        trainer = cls(config, device, PoseNetwork(progress['stages']))
+        load_checkpoint(folder, trainer.network, trainer.ema, trainer.optimiser)
+        trainer.seen = progress['seen']
         return trainer, progress['measured']
+
+
+def _recipe(config: PoseConfig) -> dict[str, Any]:
+    return recipe(config, 'name', 'threads', 'workers', 'validate_every', 'check_size')
 
 
 def batches(people: list[Person], config: PoseConfig, seen: int) -> Iterator[list[Tensor]]:
     """Batches of the phase that begins or goes on after `seen` images, until it ends.
 
-    Each pass over the data is shuffled and augmented by the seed and the images seen before it.
+    Each pass over the data is shuffled and augmented by the seed and the images seen before it,
+    so that a run that was cut within one goes on exactly.
+
+    Raises:
+        UserError: there are fewer people than a batch holds.
     """
     phase, end = config.phase_at(seen)
     size_range = phase.size_range or config.augmentation.size_range
     augmentation = replace(config.augmentation, size_range=size_range)
+    whole = len(people) // config.batch * config.batch
+    if not whole:
+        raise UserError(f'{len(people)} people are fewer than a batch of {config.batch}')
     while seen < end:
+        done = (seen - config.begin_of_phase(seen)) % whole
+        seed = config.seed + seen - done
+        order = torch.randperm(len(people), generator=torch.Generator().manual_seed(seed)).tolist()
         loader = DataLoader(
-            PoseDataset(people, phase.size, augmentation, config.seed + seen),
+            PoseDataset(people, phase.size, augmentation, seed),
             config.batch,
-            shuffle=True,
+            sampler=order[done:whole],
             num_workers=config.workers,
-            drop_last=True,
-            generator=torch.Generator().manual_seed(config.seed + seen),
             pin_memory=torch.cuda.is_available(),
         )
         for batch in loader:
@@ -263,7 +323,7 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     out.mkdir(parents=True, exist_ok=True)
     trainer, measured = (
-        Trainer.resume(config, device, out) if resume else (Trainer(config, device), 0)
+        Trainer.resume(config, device, out) if resume else (Trainer.begin(config, device), 0)
     )
     people = lspet_people(data / 'lspet', 'train')
     if config.start_from:
@@ -287,16 +347,15 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
                     costs.clear()
                     trainer.save(out, measured)
     trainer.save(out, measured)
-    path = publish(trainer, out, MapPck(trainer.ema.model, device, phase.size)(validation))
-    calibrate(path, validation, phase.size)
+    path = publish(trainer, out, MapPck(trainer.ema.model, device, config.check_size)(validation))
+    calibrate(path, validation, config.check_size)
     return path
 
 
 def believed(people: list[Person], config: PoseConfig, device: torch.device) -> list[Person]:
     """The people less the labels that the network which the training starts from doubts."""
-    last = config.phases[-1]
-    network = place(trained(config.start_from, last.stages), device)
-    people, doubtful = without_doubtful_sides(people, network, device, last.size)
+    network = place(trained(config.start_from, config.phases[-1].stages), device)
+    people, doubtful = without_doubtful_sides(people, network, device, config.check_size)
     arms, legs = doubtful.sum(0)
     tqdm.write(f'left and right in doubt: arms of {arms}, legs of {legs} of {len(doubtful)} people')
     return people
@@ -312,7 +371,7 @@ def publish(trainer: Trainer, out: Path, pck: float) -> Path:
         name=config.name,
         config={'stages': trainer.stages},
         training={'images': trainer.seen, **settings},
-        metrics={'lspet_validation_map_pck_limb12': round(pck, 4)},
+        metrics={f'lspet_validation_map_pck_limb12_at_{config.check_size}': round(pck, 4)},
         licence=LICENCE,
     )
     half = {

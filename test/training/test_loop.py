@@ -14,6 +14,7 @@ from action_recognition.training.loop import (
     Curves,
     Ema,
     cosine,
+    digest,
     load_checkpoint,
     save_checkpoint,
     seed_everything,
@@ -112,3 +113,12 @@ def test_curves_go_on_where_the_checkpoint_was(tmp_path):
         ('2', '0.5', ''),
         ('3', '0.25', '0.5'),
     ]
+
+
+def test_a_digest_tells_models_apart():
+    model, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    other.load_state_dict(model.state_dict())
+    assert digest(model) == digest(other)
+    with torch.no_grad():
+        other.bias[0] += 1
+    assert digest(model) != digest(other)

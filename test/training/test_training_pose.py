@@ -141,6 +141,7 @@ def small_run(tmp_path, monkeypatch):
         'threads': 1,
         'batch': 4,
         'validate_every': 8,
+        'check_size': 64,
         'phases': [{'size': 64, 'stages': 1, 'images': 8}, {'size': 64, 'stages': 2, 'images': 8}],
     }
     path = tmp_path / 'config.yaml'
@@ -173,23 +174,67 @@ def test_a_phase_may_show_people_of_other_sizes(small_run):
     assert heights[1] < 0.45 * 64 < 0.5 * 64 < heights[0]  # a turned box is a little larger
 
 
-def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize('cut', [4, 16, 24, 28])
+def test_resumed_run_ends_where_an_unbroken_one_does(small_run, tmp_path, monkeypatch, cut):
+    """Cut within a pass over the eight people, between passes, between phases, and in the last."""
     config, data = small_run
+    settings = yaml.safe_load(config.read_text())
+    settings['phases'] = [
+        {'size': 64, 'stages': 1, 'images': 23},  # the phase ends with the batch that reaches it
+        {'size': 64, 'stages': 2, 'images': 12},
+    ]
+    config.write_text(yaml.safe_dump({**settings, 'validate_every': 4}))
     _, whole = weights.load(run(config, data, tmp_path / 'whole'), 'pose')
 
-    def stop_after_first_phase(people, settings, seen):
-        if seen >= 8:
-            raise KeyboardInterrupt
-        return batches(people, settings, seen)
+    def until_cut(people, settings, seen):
+        for batch in batches(people, settings, seen):
+            if seen == cut:
+                raise KeyboardInterrupt
+            yield batch
+            seen += len(batch[0])
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, 'batches', stop_after_first_phase)
+        patch.setattr(training, 'batches', until_cut)
         with pytest.raises(KeyboardInterrupt):
             run(config, data, tmp_path / 'broken')
     _, resumed = weights.load(run(config, data, tmp_path / 'broken', resume=True), 'pose')
     assert whole.keys() == resumed.keys()
     for key in whole:
         torch.testing.assert_close(resumed[key], whole[key], rtol=1e-3, atol=1e-4)
+
+
+def test_a_pass_shows_everybody_once_wherever_it_was_cut(small_run):
+    config, _ = small_run
+    settings = replace(PoseConfig.load(config), phases=(Phase(64, 1, 16),))
+    people = [person()] * 8
+    whole = [batch[1] for batch in batches(people, settings, 0)]
+    assert len(whole) == 4
+    for done in (1, 2, 3):
+        rest = [batch[1] for batch in batches(people, settings, 4 * done)]
+        torch.testing.assert_close(torch.cat(rest), torch.cat(whole[done:]), equal_nan=True)
+
+
+def test_a_run_that_was_killed_before_its_weights_were_written_can_be_resumed(
+    small_run, tmp_path, monkeypatch
+):
+    config, data = small_run
+    with monkeypatch.context() as patch:
+        patch.setattr(training, 'publish', lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(config, data, tmp_path / 'out')
+    header, _ = weights.load(run(config, data, tmp_path / 'out', resume=True), 'pose')
+    assert header.training['images'] == 16
+
+
+def test_a_run_is_resumed_by_its_own_config_alone(small_run, tmp_path):
+    config, data = small_run
+    run(config, data, tmp_path / 'out')
+    settings = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**settings, 'validate_every': 4}))  # may change
+    run(config, data, tmp_path / 'out', resume=True)
+    config.write_text(yaml.safe_dump({**settings, 'ema': 0.5, 'limb_weight': 0.1}))
+    with pytest.raises(UserError, match='trained with another ema, limb_weight: say the same'):
+        run(config, data, tmp_path / 'out', resume=True)
 
 
 def test_scores_are_calibrated_on_people_who_are_found(small_run, tmp_path, monkeypatch):
@@ -269,10 +314,35 @@ def test_nothing_to_resume_is_an_error(small_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'text', ['[1, 2', 'name: x', 'name: x\nphases: []\ncolour: 1', 'name: x\nphases: [{size: 1}]']
+    'text',
+    [
+        *('[1, 2', '', '[1, 2]', '\0', 'name: x', 'name: x\nphases: []\ncolour: 1'),
+        *('name: x\nphases: [{size: 1}]', 'name: x\nphases: 3'),
+    ],
 )
 def test_bad_config_is_one_clear_error(tmp_path, text):
     path = tmp_path / 'bad.yaml'
     path.write_text(text)
     with pytest.raises(UserError, match=r'cannot use training config .*bad\.yaml'):
         PoseConfig.load(path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'phases': ()}, 'at least one phase'),
+        ({'phases': (Phase(100, 1, 8),)}, 'multiples of 8, not 100'),
+        ({'check_size': 0}, 'multiples of 8, not 0'),
+        ({'batch': 0}, 'batch must be positive'),
+        ({'joint_weights': {'wirst': 2.0, 'knee': 1.0}}, 'names no joint: wirst'),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        PoseConfig(**{'name': 'x', 'phases': (Phase(64, 1, 8),), **changes})
+
+
+def test_fewer_people_than_a_batch_holds_are_refused(small_run):
+    config, _ = small_run
+    with pytest.raises(UserError, match='3 people are fewer than a batch of 4'):
+        next(batches([person()] * 3, PoseConfig.load(config), 0))
