@@ -36,7 +36,6 @@ ARGUMENTS = {
     ),
     'behaviors': '',
     'rviz': 'false',
-    'log_level': 'info',
 }
 
 
