@@ -258,12 +258,17 @@ class CameraNode(StageNode):
     def _on_answer(self, message: SkeletonArray | ActionLabelArray) -> None:
         self.acknowledge(self._lockstep, stamp_to_ns(message.header.stamp))
 
-    def _on_end(self) -> None:
-        self.health.note('finished')
-        self.get_logger().info(
-            f'the source has ended: {self.health.counted("received")} frames read, '
+    def _on_end(self, fault: str) -> None:
+        counts = (
+            f'{self.health.counted("received")} frames read, '
             f'{self.health.counted("published")} published'
         )
+        self.exit_code = int(bool(fault))
+        if fault:
+            self.get_logger().error(f'the source broke off by {fault}: {counts}')
+        else:
+            self.health.note('finished')
+            self.get_logger().info(f'the source has ended: {counts}')
         player = self._player
         if self.value('exit_at_end') and player and not player.stopping.wait(LINGER):
             self.context.try_shutdown()

@@ -97,6 +97,8 @@ class StageNode(LifecycleNode):
         super().__init__(self.NAME, **node_options)
         self.health = Health()
         self.is_active = False
+        #: What the process says when it ends by itself: 0 unless its work broke off.
+        self.exit_code = 0
         self._owned_publishers: list[LifecyclePublisher] = []
         self._owned_subscriptions: list[Subscription] = []
         self._settings = {setting.name: setting for setting in (AUTOSTART, TRACE, *self.SETTINGS)}
@@ -235,10 +237,9 @@ class StageNode(LifecycleNode):
     def autostart(self) -> bool:
         """Configure and activate if the parameter says so; False when that fails."""
         if self.value(AUTOSTART.name):
-            self.trigger_configure()
-            if not self.health.has_failed:
-                self.trigger_activate()
-        return not self.health.has_failed
+            done = TransitionCallbackReturn.SUCCESS
+            return self.trigger_configure() == done and self.trigger_activate() == done
+        return True
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the publishers."""
@@ -278,7 +279,9 @@ class StageNode(LifecycleNode):
         super().destroy_node()
 
     def _transition(self, hook: Callable[[], None]) -> bool:
-        # rclpy swallows exceptions of transition callbacks: say here what happened.
+        # rclpy swallows exceptions of transition callbacks: say here what happened. Threads that
+        # the hook starts may fail before it is over.
+        self.health.failed('')
         try:
             hook()
         except UserError as error:
@@ -286,7 +289,6 @@ class StageNode(LifecycleNode):
         except Exception as error:
             text = f'{type(error).__name__}: {error} (a fault in this package: please report it)'
         else:
-            self.health.failed('')
             return True
         self.health.failed(text)
         self.get_logger().error(text)
@@ -366,9 +368,9 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
     """
     # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch: the second must
     # not cut the teardown short, or threads that were not told to stop keep the process alive.
+    nodes: Sequence[StageNode] = ()
     try:
         _init(args)
-        nodes: Sequence[StageNode] = ()
         try:
             nodes = build()
             if not all(node.autostart() for node in nodes):
@@ -394,7 +396,7 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
         pass
     finally:
         rclpy.try_shutdown()
-    return 0
+    return max((node.exit_code for node in nodes), default=0)
 
 
 def _init(args: Sequence[str] | None) -> None:

@@ -135,11 +135,6 @@ class Health:
         with self._lock:
             self._failure = text
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether `failed` was called last with a text."""
-        return bool(self._failure)
-
     def note(self, text: str) -> None:
         """What the node is doing instead of running, such as 'finished'; empty: running."""
         with self._lock:

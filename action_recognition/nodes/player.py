@@ -54,14 +54,16 @@ class Player:
     """Reads frames and delivers them until the source ends or `stop` is called.
 
     A file begins once somebody listens, so that its first frames are not lost, and loses none.
-    A live source is read without delay and opened again when it breaks off.
+    A live source is read without delay and opened again when it breaks off, by whatever error. An
+    error that no `UserError` tells of ends a file, and the node has failed.
 
     Args:
         reopen: opens the source again, for loops and after a break.
         ready: whether somebody listens.
         deliver: called in the thread of the player with each frame.
         warn: called with one line about a problem that is survived.
-        ended: called once in the thread of the player when there are no more frames.
+        ended: called once in the thread of the player when there are no more frames, with what
+            broke the source off, '' for its end.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Player:
         ready: Callable[[], bool],
         deliver: Callable[[Frame], None],
         warn: Callable[[str], None],
-        ended: Callable[[], None],
+        ended: Callable[[str], None],
     ) -> None:
         self._source = source
         self._playback = playback
@@ -99,17 +101,19 @@ class Player:
             self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
+        fault = ''
         try:
             while not (self._source.live or self._ready()):
                 if self.stopping.wait(READY_INTERVAL):
                     return
             self._play()
         except Exception as error:
-            self._warn(f'{type(error).__name__}: {error} (a fault in this package: please report)')
+            fault = f'{_describe(error)} (a fault in this package: please report it)'
+            self._health.failed(fault)
         finally:
             self._source.close()
         if not self.stopping.is_set():
-            self._ended()
+            self._ended(fault)
 
     def _play(self) -> None:
         thinner = Thinner(self._playback.rate)
@@ -118,8 +122,7 @@ class Player:
         useful = False  # whether the open source gave a frame
         while not self.stopping.is_set():
             try:
-                with self._health.timed('read'):
-                    frame = self._source.read()
+                frame = self._read()
             except UserError as error:
                 self._health.count('unreadable')
                 self._warn(str(error))
@@ -142,6 +145,18 @@ class Player:
             elif self._wait_for(began, last):
                 self._deliver(replace(frame, stamp=last))
 
+    def _read(self) -> Frame | None:
+        try:
+            with self._health.timed('read'):
+                return self._source.read()
+        except UserError:
+            raise
+        except Exception as error:
+            if not self._source.live:
+                raise
+            # Of OpenCV or a driver: a robot is not to stay blind for it.
+            raise UserError(f'{self._source.name} broke off by {_describe(error)}') from error
+
     def _wait_for(self, began: int, stamp: int) -> bool:
         """Wait until the frame is due; False when told to stop."""
         if self._source.live or not self._playback.paced:
@@ -149,11 +164,20 @@ class Player:
         return not self.stopping.wait(max(0.0, (began + stamp - time.monotonic_ns()) * 1e-9))
 
     def _open_again(self) -> None:
-        self._source.close()
         while not self.stopping.is_set():
             try:
+                self._source.close()
                 self._source = self._reopen()
                 return
             except UserError as error:
                 self._warn(str(error))
-                self.stopping.wait(REOPEN_INTERVAL)
+            except Exception as error:
+                if not self._source.live:
+                    raise
+                self._warn(f'{self._source.name} cannot be opened again: {_describe(error)}')
+            self.stopping.wait(REOPEN_INTERVAL)
+
+
+def _describe(error: Exception) -> str:
+    """In one line, which the errors of OpenCV are not."""
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'

@@ -217,3 +217,15 @@ def test_the_end_of_the_source_can_end_the_process(graph, make_source, monkeypat
     ).receivers.append(lambda picture: None)
     with pytest.raises(ExternalShutdownException):
         graph.until(lambda: False)
+
+
+def test_a_file_that_breaks_off_has_not_finished(graph, make_source, monkeypatch):
+    monkeypatch.setattr(camera_module, 'LINGER', 0.0)
+    source = make_source()
+    source.read = lambda: 1 / 0
+    node = graph.node(CameraNode, opener=opens(source), parameters=MEDIA | {'exit_at_end': True})
+    node.receivers.append(lambda picture: None)
+    with pytest.raises(ExternalShutdownException):
+        graph.until(lambda: False)
+    assert node.health.report('', 'active').message.startswith('ZeroDivisionError')
+    assert node.exit_code == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
@@ -210,6 +212,9 @@ def test_an_error_of_rclpy_counts_unless_the_process_was_interrupted(monkeypatch
     monkeypatch.setattr(common.signal, 'signal', lambda *_: None)
     if interrupted:
         assert common.run(list, []) == 0
+        broken = SimpleNamespace(autostart=lambda: True, destroy_node=lambda: None, exit_code=1)
+        monkeypatch.setattr(SingleThreadedExecutor, 'add_node', lambda executor, node: True)
+        assert common.run(lambda: [broken], []) == 1
     else:
         with pytest.raises(RuntimeError, match='wait set'):
             common.run(list, [])

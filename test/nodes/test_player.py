@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from itertools import pairwise
 
+import cv2
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
@@ -34,7 +35,7 @@ class Played:
             ready=ready,
             deliver=self._deliver,
             warn=self.warnings.append,
-            ended=self.ended.set,
+            ended=self._end,
         )
         self.player.start()
 
@@ -42,6 +43,10 @@ class Played:
         self.frames.append(frame)
         if len(self.frames) == self._limit:
             self.enough.set()
+
+    def _end(self, fault):
+        self.fault = fault
+        self.ended.set()
 
     def stamps(self):
         return [round(frame.stamp / MS) for frame in self.frames]
@@ -56,6 +61,7 @@ def test_every_frame_of_a_file(make_source):
     assert played.ended.wait(30)
     assert played.stamps() == [0, 50, 100, 150]
     assert source.closed
+    assert played.fault == ''
     assert played.health.counted('received') == 4
 
 
@@ -103,13 +109,14 @@ def test_a_loop_of_nothing_ends(make_source):
     assert played.frames == []
 
 
-def test_a_fault_in_a_source_ends_it(make_source):
+def test_a_fault_in_a_file_is_a_failure(make_source):
     source = make_source()
     source.read = lambda: 1 / 0
     played = Played(source, FAST)
     assert played.ended.wait(30)
     assert source.closed
-    assert 'ZeroDivisionError' in played.warnings[0]
+    assert played.fault.startswith('ZeroDivisionError: division by zero')
+    assert played.health.report('', 'active').message == played.fault
 
 
 def test_truncated_file(make_source):
@@ -163,6 +170,31 @@ def test_a_live_source_is_opened_again(make_source, monkeypatch):
     assert [frame.index for frame in played.frames] == [0, 0, 1]
     stamps = [frame.stamp for frame in played.frames]
     assert stamps == sorted(set(stamps))
+
+
+def test_no_error_of_a_driver_ends_a_live_source(make_source, monkeypatch):
+    """While it is read, while it is closed, and while it is opened."""
+    monkeypatch.setattr(player_module, 'REOPEN_INTERVAL', 0.01)
+    first, second = make_source(frames=0), make_source(frames=2)
+    first.live = second.live = True
+
+    def fail(error):
+        raise error
+
+    closings = iter([cv2.error('no\nhandle')])
+    first.read = lambda: fail(MemoryError('no frame'))
+    first.close = lambda: [fail(error) for error in closings]
+    openings = iter([lambda: fail(cv2.error('no device')), lambda: second])
+    played = Played(first, Playback(), reopen=lambda: next(openings)())
+    assert played.ended.wait(30)
+    assert [frame.index for frame in played.frames] == [0, 1]
+    assert played.fault == ''
+    assert played.warnings == [
+        'fake source broke off by MemoryError: no frame',
+        'fake source cannot be opened again: error: no handle',
+        'fake source cannot be opened again: error: no device',
+    ]
+    assert played.health.counted('unreadable') == 1
 
 
 @pytest.mark.parametrize(('fps', 'rate', 'kept'), [(30, 15, 15), (25, 10, 10), (30, 60, 30)])
