@@ -81,6 +81,8 @@ def load_set(
         raise UserError(f'unknown set {name!r}; known: {", ".join(SETS)}')
     if split != 1 and name in ('penn', 'union32'):
         raise UserError(f'{name} has one official split only: leave out --split or give 1')
+    if split not in jhmdb.SPLITS:
+        raise UserError(f'JHMDB has the splits 1, 2 and 3, not {split}')
     if joints not in (None, 'truth') and name == 'penn':
         raise UserError('penn has annotated joints only: leave out --joints or give truth')
     clips: list[SkeletonClip] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from action_recognition.datasets import jhmdb
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import JOINTS, SETS
 from action_recognition.limits import read_text
@@ -75,6 +76,11 @@ class ActionConfig:
             raise UserError(f'validation must lie between 0 and 1, not {self.validation}')
         if not self.seeds:
             raise UserError('seeds must name at least one seed')
+        for seed in self.seeds:
+            if not isinstance(seed, int) or seed < 0:
+                raise UserError(f'seeds must be whole numbers from 0 on, not {seed!r}')
+        if self.split not in jhmdb.SPLITS:
+            raise UserError(f'split must be 1, 2 or 3, not {self.split!r}')
         if self.precision not in loop.PRECISIONS:
             known = ' or '.join(loop.PRECISIONS)
             raise UserError(f'precision must be {known}, not {self.precision!r}')
@@ -101,7 +107,7 @@ class ActionConfig:
         An entry `base` names another file beside it, whose entries hold where this one has none.
 
         Raises:
-            UserError: a file is missing, not YAML, or holds an unknown key.
+            UserError: a file is missing, not YAML, its own base, or holds an unknown key.
         """
         try:
             raw = _read(path)
@@ -113,7 +119,11 @@ class ActionConfig:
             raise UserError(f'cannot use training config {path}: {reason}') from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, users: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The entries of a file and of its bases; `users` are those it is a base of."""
+    path = path.resolve()
+    if path in users:
+        raise UserError(f'training config {path} is a base of itself: name another one')
     raw = dict(yaml.safe_load(read_text(path)))
     base = raw.pop('base', None)
-    return {**_read(path.parent / base), **raw} if base else raw
+    return {**_read(path.parent / base, (*users, path)), **raw} if base else raw

@@ -54,6 +54,11 @@ def test_train_action_takes_a_seed_a_cache_and_an_earlier_run(
     assert capsys.readouterr().out == f'weights: {tmp_path / "w"}\n'
 
 
+def test_a_seed_below_0_is_one_line_before_the_work(tmp_path, capsys):
+    assert main(['train', 'action', '--data', str(tmp_path), '--seed', '-1']) == 1
+    assert capsys.readouterr().err.endswith('--seed must be at least 0, not -1\n')
+
+
 def test_default_configs_exist():
     for name in train.DEFAULTS.values():
         resources.find(name)

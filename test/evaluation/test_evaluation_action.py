@@ -121,7 +121,8 @@ def test_labels_are_joined_only_where_the_model_does_not_know_them():
         ({'name': 'kinetics'}, 'known: penn'),
         ({'name': 'penn', 'split': 2}, 'one official split'),
         ({'name': 'penn', 'joints': 'teacher'}, 'annotated joints only'),
-        ({'name': 'jhmdb21'}, 'splits'),
+        ({'name': 'jhmdb21'}, 'expected the JHMDB folder'),
+        ({'name': 'jhmdb14', 'split': 4}, 'splits 1, 2 and 3, not 4'),
     ],
 )
 def test_sets_that_do_not_exist_are_refused(tmp_path, arguments, message):

@@ -275,6 +275,10 @@ def test_published_configs_load(name):
         ({'augmentation': {'blur': 1}}, 'blur'),
         ({'validation': 1.5}, 'validation must lie'),
         ({'seeds': []}, 'at least one seed'),
+        ({'seeds': [0, -1]}, 'whole numbers from 0 on, not -1'),
+        ({'seeds': ['a']}, 'whole numbers from 0 on'),
+        ({'split': 4}, 'split must be 1, 2 or 3, not 4'),
+        ({'set': 'jhmdb14', 'split': 'b'}, 'split must be 1, 2 or 3'),
         ({'precision': 'float16'}, 'float32 or bfloat16'),
         ({'set': 'ucf'}, 'unknown set'),
         ({'labels': 'fine'}, 'fine. for union32'),
@@ -286,6 +290,14 @@ def test_published_configs_load(name):
 def test_wrong_configs_are_refused(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         action.ActionConfig.load(config(tmp_path, **{'model': 'online', **changes}))
+
+
+@pytest.mark.parametrize('bases', [['a.yaml'], ['b.yaml', 'a.yaml']], ids=len)
+def test_a_config_that_is_a_base_of_itself_is_refused(tmp_path, bases):
+    for name, base in zip(('a.yaml', 'b.yaml'), bases, strict=False):
+        (tmp_path / name).write_text(f'base: {base}\n')
+    with pytest.raises(UserError, match=r'a\.yaml is a base of itself'):
+        action.ActionConfig.load(tmp_path / 'a.yaml')
 
 
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):
