@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,23 +17,42 @@ REOPEN_INTERVAL = 2.0
 #: Seconds between two looks whether somebody listens.
 READY_INTERVAL = 0.05
 
+#: How early a frame may come, in intervals between frames: of two at the same distance from the
+#: time that is due the second one passes.
+EARLIEST = 0.49
+#: Intervals of which this is the mean.
+INTERVALS = 30
+
 
 class Thinner:
-    """Lets at most `rate` frames of each second of stream time pass, evenly; 0: all."""
+    """Lets at most `rate` frames of each second of stream time pass, evenly; 0: all.
+
+    From the first frame on one is due every `1 / rate` seconds, and the nearest one passes. The
+    frames of a camera come some milliseconds early or late: one that is early is not one too many.
+    """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._slot: int | None = None
+        self._recent: deque[int] = deque(maxlen=INTERVALS + 1)
+        self._first = 0
+        self._due = 0  # in periods from the first frame
 
     def passes(self, stamp: int) -> bool:
-        """Whether the frame of this stamp (ns) passes."""
+        """Whether the frame of this stamp (ns) passes; one before the last begins anew."""
         if self._rate == 0:
             return True
-        # A hundredth of a slot of tolerance: stamps of 30 Hz are rounded to nanoseconds.
-        slot = int(stamp * 1e-9 * self._rate + 0.01)
-        passes = slot != self._slot
-        self._slot = slot
-        return passes
+        if not self._recent or stamp < self._recent[-1]:
+            self._recent.clear()
+            self._first, self._due = stamp, 0
+        self._recent.append(stamp)
+        scale = 1e-9 * self._rate
+        now = (stamp - self._first) * scale
+        interval = (stamp - self._recent[0]) * scale / max(len(self._recent) - 1, 1)
+        if now < self._due - EARLIEST * min(interval, 1):
+            return False
+        # A hundredth of a period of tolerance: stamps of 30 Hz are rounded to nanoseconds.
+        self._due = max(self._due, int(now + 0.01)) + 1
+        return True
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import threading
 from itertools import pairwise
 
 import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
@@ -204,3 +205,29 @@ def test_thinner_is_even(fps, rate, kept):
     assert len(passed) == 10 * kept
     gaps = {b - a for a, b in pairwise(passed)}
     assert max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(('fps', 'rate'), [(30, 30), (30, 15), (30, 10), (60, 15), (25, 5)])
+def test_where_the_rate_divides_every_so_many_frames_pass(fps, rate):
+    """Of a file, whose stamps are exact, and of a camera, whose frames come early and late."""
+    exact = np.round(np.arange(600) * 1e9 / fps)
+    jitter = np.random.default_rng(0).uniform(-0.24, 0.24, 600) * 1e9 / fps
+    for stamps in (exact, exact + jitter):
+        thinner = Thinner(rate)
+        passed = [i for i, stamp in enumerate(stamps) if thinner.passes(int(stamp))]
+        assert passed == list(range(0, 600, fps // rate))
+
+
+def test_a_camera_that_drifts_and_pauses_loses_next_to_nothing():
+    rng = np.random.default_rng(1)
+    times = np.arange(3000) / 30.02 + rng.normal(0, 0.005, 3000)
+    times[1500:] += 7.77
+    thinner = Thinner(30)
+    passed = sum(thinner.passes(int(time * 1e9)) for time in np.sort(times))
+    assert 2980 <= passed < 3000  # 30.02 a second are more than 30
+
+
+def test_thinner_begins_anew_where_stamps_jump_back():
+    thinner = Thinner(10)
+    passed = [ms for ms in (5000, 5050, 5100, 20, 70, 120) if thinner.passes(ms * MS)]
+    assert passed == [5000, 5100, 20, 120]
