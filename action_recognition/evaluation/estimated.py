@@ -29,7 +29,7 @@ from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
 
 #: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.
-VERSION = 3
+VERSION = 4
 #: Of the GPU that a worker of Ray asks for; the pose network fills none.
 GPU_SHARE = 0.25
 

@@ -199,8 +199,8 @@ class Tracker:
         """Move tracks onto the rows of poses that fit them best; returns what is left of both."""
         if not tracks or not rows:
             return tracks, rows
-        alike, evidence = self._likeness(tracks, poses[np.array(rows)])
-        evidence[alike < self.config.match_similarity] = 0
+        alike, mirrored, evidence = self._likeness(tracks, poses[np.array(rows)])
+        evidence[~(alike >= self.config.match_similarity)] = 0  # also where it is not a number
         pairs = [
             (int(t), int(r))
             for t, r in zip(*linear_sum_assignment(-evidence), strict=True)
@@ -209,7 +209,8 @@ class Tracker:
         lost = [(poses.stamp - track.stamp) * 1e-9 > LOST for track in tracks]
         pairs = _clear(pairs, evidence, lost)
         for t, r in pairs:
-            tracks[t].move(poses.xy[rows[r]], poses.score[rows[r]], poses.stamp)
+            pose = poses.xy[rows[r]], poses.score[rows[r]]
+            tracks[t].move(*pose, poses.stamp, mirrored=bool(mirrored[t, r]))
             matched[rows[r]] = tracks[t]
         taken_tracks, taken_rows = {t for t, _ in pairs}, {r for _, r in pairs}
         return (
@@ -217,8 +218,14 @@ class Tracker:
             [row for r, row in enumerate(rows) if r not in taken_rows],
         )
 
-    def _likeness(self, tracks: list[_Track], poses: Poses) -> tuple[FloatArray, FloatArray]:
-        """(tracks, people) the OKS of each person with each track, and how much it says."""
+    def _likeness(
+        self, tracks: list[_Track], poses: Poses
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_], FloatArray]:
+        """(tracks, people) how alike each person and track are, and how much that says.
+
+        The first is the OKS, the second whether it is that of the person with left and right
+        swapped.
+        """
         seconds = np.array([(poses.stamp - track.stamp) * 1e-9 for track in tracks])
         predicted = np.stack([t.predict(s) for t, s in zip(tracks, seconds, strict=True)])
         known = np.stack([track.known(self.config.max_lost) for track in tracks])
@@ -229,10 +236,12 @@ class Tracker:
         def fit(xy: FloatArray, score: FloatArray, spread: npt.NDArray) -> FloatArray:
             return oks(predicted, known, xy, score, spread=spread, min_common=MIN_COMMON)
 
-        near = np.maximum(fit(poses.xy, poses.score, steady), MIRRORED * fit(*flipped, steady))
-        far = np.maximum(fit(poses.xy, poses.score, burst), near)
+        swapped = MIRRORED * fit(*flipped, steady)
+        near = np.maximum(fit(poses.xy, poses.score, steady), swapped)
+        sudden = fit(poses.xy, poses.score, burst)
+        far = np.maximum(sudden, near)
         evidence = near / _width(steady)[:, None] + BURST_SHARE * far / _width(burst)[:, None]
-        return far, evidence
+        return far, swapped > sudden, evidence
 
 
 def _width(spread: npt.NDArray[np.floating]) -> FloatArray:
@@ -292,11 +301,16 @@ class _Track:
         coasting = COAST_TIME * (1 - np.exp(-seconds / COAST_TIME))
         return self.xy + self.velocity * np.float32(coasting)
 
-    def move(self, xy: FloatArray, score: FloatArray, stamp: int) -> None:
-        """Take over the joints seen now. The body moves by the median over joints."""
+    def move(self, xy: FloatArray, score: FloatArray, stamp: int, *, mirrored: bool) -> None:
+        """Take over the joints seen now. The body moves by the median over joints.
+
+        Those are compared as they were when the pose was found to be alike, with left and right
+        swapped or not: of somebody who was seen from one side no joint may be there otherwise.
+        """
         seconds = (stamp - self.stamp) * 1e-9
-        both = np.isfinite(xy[:, 0]) & np.isfinite(self.xy[:, 0])
-        step = np.median(xy[both] - self.xy[both], axis=0)
+        alike = xy[list(FLIP)] if mirrored else xy
+        both = np.isfinite(alike[:, 0]) & np.isfinite(self.xy[:, 0])
+        step = np.median(alike[both] - self.xy[both], axis=0)
         if seconds > 0:
             gain = 1 - np.exp(-seconds / VELOCITY_TIME)
             self.velocity = self.velocity + np.float32(gain) * (step / seconds - self.velocity)

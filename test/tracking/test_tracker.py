@@ -190,6 +190,31 @@ def test_left_and_right_swapped_is_still_the_same_person() -> None:
         assert ids(tracker.update(poses)) == [1, 2]
 
 
+def test_one_side_of_the_body_then_the_other() -> None:
+    """Somebody in profile whose one visible side changes its name walks on as before."""
+    tracker = Tracker()
+    right = np.isin(np.arange(NUM_JOINTS), [2, 3, 4, 8, 9, 10])
+    for i in range(20):
+        poses = frame(i / 30, (100 + 4 * i, 100))
+        xy, seen = poses.xy, right
+        if i % 2:
+            xy, seen = xy[:, list(FLIP)], right[list(FLIP)]
+        poses = Poses(xy, np.where(seen, poses.score, 0), stamp=poses.stamp)
+        assert ids(tracker.update(poses)) == [1]
+    (there,) = tracker.predict(round(SECOND * 20 / 30)).xy
+    np.testing.assert_allclose(there[seen], STANDING[right] + np.array([180, 100]), atol=1)
+
+
+def test_joints_beyond_all_numbers_are_nobody_known() -> None:
+    tracker = Tracker(TrackerConfig(confirmations=1))
+    here = frame(0, (100, 100))
+    tracker.update(here)
+    far = Poses(here.xy * 1e30, here.score, stamp=SECOND // 30)
+    with np.errstate(over='ignore'):  # how alike they are is not a number
+        assert ids(tracker.update(far)) == [2]
+        assert ids(tracker.update(frame(2 / 30, (100, 100)))) == [1]
+
+
 def test_ids_in_the_order_of_the_people() -> None:
     tracker = Tracker()
     tracker.update(frame(0, (100, 100), (300, 100)))
