@@ -8,6 +8,7 @@ multinomial logistic regression, which starts from the means of the classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,20 +132,27 @@ def background_of(
     count: int,
     rng: np.random.Generator,
 ) -> Samples | None:
-    """People who stand still, in poses of these clips, and ghosts; None where no clip gives any."""
-    moving = [clip for clip in clips if motion(clip) >= MOVING]
-    try:
-        source = Background(moving, ())
-    except ValueError:
+    """People who stand still, in poses of these clips, and ghosts; None where no clip gives any.
+
+    Each is of the clip whose poses it may show: where that one is held out, it has to be as well.
+    """
+    sources = []
+    for row, clip in enumerate(clips):
+        if motion(clip) >= MOVING:
+            with suppress(ValueError):  # nobody in it stands upright
+                sources.append((row, Background([clip], ())))
+    if not sources:
         return None
-    tracks = []
+    tracks, owners = [], []
     for _ in range(count):
+        row, source = sources[rng.integers(len(sources))]
+        owners.append(row)
         frames = int(rng.integers(*BACKGROUND_FRAMES))
         if rng.random() < 0.5:
             tracks.append(augmentation(Track.of(source.person(frames, rng)), rng))
         else:
             tracks.append(source.ghost(frames / 30, rng))
-    return _samples(embed(model, tracks), [label] * count, [-1] * count)
+    return _samples(embed(model, tracks), [label] * count, owners)
 
 
 def motion(clip: SkeletonClip) -> float:

@@ -281,6 +281,37 @@ def test_statistics_of_other_weights_are_refused(base_path):
         Base.load(str(base_path))
 
 
+def test_people_who_stand_still_are_of_the_clip_whose_pose_they_hold(clips, base, monkeypatch):
+    placed = [replace(c, xy=c.xy + 1000 * (k + 1)) for k, c in enumerate(clips[:4])]
+    placed[1] = replace(placed[1], xy=np.repeat(placed[1].xy[:1], len(placed[1]), 0))
+    lying = replace(placed[2], xy=placed[2].xy[..., ::-1].copy())
+    monkeypatch.setattr(heads, 'embed', lambda _, tracks: tracks)
+    monkeypatch.setattr(heads, '_samples', lambda tracks, _, owners: (tracks, owners))
+
+    def drawn(given):
+        rng = np.random.default_rng(0)
+        return heads.background_of(base.model, given, 2, lambda track, _: track, 60, rng)
+
+    tracks, owners = drawn([*placed[:2], lying, placed[3]])
+    assert set(owners) == {0, 3}  # the others do not move, or lie
+    places = [round(float(np.nanmedian(track.xy)) / 1000) for track in tracks]
+    pairs = set(zip(owners, places, strict=True))
+    assert pairs == {(0, 1), (3, 4), (0, 0), (3, 0)}  # some ghosts are in no place of a clip
+    assert drawn([lying]) is None
+
+
+def test_nothing_of_a_clip_that_is_held_out_reaches_the_head(clips, base):
+    base = replace(base, rehearsal=None)
+    xy = clips[2].xy.copy()
+    xy[:, Joint.LEFT_WRIST] += [30, -40]
+    others = [*clips[:2], replace(clips[2], xy=xy), *clips[3:]]
+    one, other = (module._Problem(each, ('nod', 'wave'), base, CONFIG) for each in (clips, others))
+    rows = np.delete(np.arange(len(clips)), 2)
+    torch.testing.assert_close(one.head(0.3, rows).weight, other.head(0.3, rows).weight)
+    rows = np.arange(len(clips))
+    assert not torch.allclose(one.head(0.3, rows).weight, other.head(0.3, rows).weight)
+
+
 # --- folds ----------------------------------------------------------------------------------
 
 
