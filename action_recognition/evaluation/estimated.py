@@ -1,7 +1,8 @@
 """The main person of a video as a pose estimator and our tracker see them, kept on disk.
 
 Finding people in thousands of images takes minutes, so every video's joints are written as soon
-as they are known: a run that was killed goes on where it ended, and the next one is quick.
+as they are known: a run that was killed goes on where it ended, and the next one is quick. Videos
+are known by path, size and time of change.
 """
 
 from __future__ import annotations
@@ -170,19 +171,21 @@ class JointCache:
             UserError: a video or the weights cannot be read, or the folder not be written.
         """
         place = self.place
-        missing = [video for video in videos if not _file(place, video).is_file()]
+        # Once, before the work: a file that changes meanwhile is another one, to be looked at anew.
+        files = {video: _file(place, video) for video in videos}
+        missing = {video: file for video, file in files.items() if not file.is_file()}
         if missing:
-            for folder in {_file(place, video).parent for video in missing}:
+            for folder in {file.parent for file in missing.values()}:
                 try:  # before minutes of work
                     folder.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise _not_writable(folder, error) from error
             self._find(missing, unreadable)
         known = [video for video in videos if video.name not in (unreadable or {})]
-        return [_read(_file(place, video), video) for video in known]
+        return [_read(files[video], video) for video in known]
 
-    def _find(self, videos: Sequence[Video], unreadable: dict[str, str] | None) -> None:
-        place = self.place
+    def _find(self, files: dict[Video, Path], unreadable: dict[str, str] | None) -> None:
+        videos = list(files)
         gpus = GPU_SHARE if self.device.startswith('cuda') else 0.0
         look = functools.partial(_look, self)
         try:
@@ -190,7 +193,7 @@ class JointCache:
                 look, videos, self.jobs, self.ray, gpus=gpus, what='finding joints'
             ):
                 if isinstance(found, SkeletonClip):
-                    _write(_file(place, videos[index]), found)
+                    _write(files[videos[index]], found)
                 elif unreadable is None:
                     raise found
                 else:
@@ -223,9 +226,18 @@ def _look(cache: JointCache, video: Video) -> SkeletonClip | UserError:
 
 
 def _file(place: Path, video: Video) -> Path:
-    # Two sets may hold videos of one name.
-    where = hashlib.sha256(str(video.path.resolve()).encode()).hexdigest()[:8]
-    return place / f'{video.name}-{where}.npz'
+    # Two sets may hold videos of one name, and a video may be recorded anew.
+    key = repr((str(video.path.resolve()), _state(video.path)))
+    return place / f'{video.name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz'
+
+
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change (ns) of a file, or of those in a folder (a bag, images)."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    except OSError:
+        return []  # opening it says what is wrong
 
 
 def _write(path: Path, clip: SkeletonClip) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -48,14 +51,18 @@ class Scripted:
         self.closed = True
 
 
+def record(path, frames):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (160, 120))
+    for k in range(frames):
+        writer.write(np.full((120, 160, 3), 10 * k, np.uint8))
+    writer.release()
+
+
 @pytest.fixture
 def video(tmp_path):
     path = tmp_path / 'videos' / 'wave' / 'one.mp4'
     path.parent.mkdir(parents=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (160, 120))
-    for k in range(FRAMES):
-        writer.write(np.full((120, 160, 3), 10 * k, np.uint8))
-    writer.release()
+    record(path, FRAMES)
     return Video('wave/one', 'wave', 'one', path)
 
 
@@ -136,6 +143,52 @@ def test_joints_are_found_once(video, pose_file, made, tmp_path):
     np.testing.assert_array_equal(first.xy, second.xy)
     np.testing.assert_array_equal(first.stamps, second.stamps)
     assert first.image_size == second.image_size
+
+
+def test_a_video_that_was_recorded_anew_is_looked_at_anew(video, pose_file, made, tmp_path):
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    assert len(cache.clips([video])[0]) == FRAMES
+    record(video.path, FRAMES + 3)
+    assert len(cache.clips([video])[0]) == FRAMES + 3
+    state = video.path.stat()
+    os.utime(video.path, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))  # of the same size
+    cache.clips([video])
+    assert len(made) == 3
+    video.path.unlink()
+    with pytest.raises(UserError, match=r'one\.mp4.* does not exist'):
+        cache.clips([video])
+
+
+def test_a_folder_of_which_one_file_changed_is_looked_at_anew(video, pose_file, made, tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for k in range(4):
+        cv2.imwrite(str(folder / f'{k}.png'), np.zeros((120, 160, 3), np.uint8))
+    images = replace(video, path=folder)
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    for _ in range(2):
+        cache.clips([images])
+    assert len(made) == 1
+    cv2.imwrite(str(folder / '2.png'), np.eye(120, 160, dtype=np.uint8))
+    cache.clips([images])
+    assert len(made) == 2
+
+
+def test_joints_of_a_video_that_changes_meanwhile_are_not_those_of_the_new_one(
+    video, pose_file, made, tmp_path, monkeypatch
+):
+    look = estimated._look
+
+    def slow(cache, video):
+        found = look(cache, video)
+        if len(made) == 1:
+            record(video.path, FRAMES + 3)
+        return found
+
+    monkeypatch.setattr(estimated, '_look', slow)
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    assert [len(cache.clips([video])[0]) for _ in range(3)] == [FRAMES, FRAMES + 3, FRAMES + 3]
+    assert len(made) == 2
 
 
 def test_other_weights_settings_and_code_look_again(pose_file, tmp_path, monkeypatch):
