@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -66,28 +67,29 @@ def read_material(
         root: of `<class>/<clip>` videos or joints; with `truth_file`, of bags. A class called
             'background' or 'none' shows people who do nothing of interest.
         truth_file: who does what when in the bags, as `datasets.truth` reads it.
-        groups_file: CSV with the columns `clip` ('<class>/<file name without suffix>', or a bag)
-            and `source`: which clips show the same moment or come from one film. Without it, names
-            that differ by a number at their end are one source.
+        groups_file: CSV with the columns `clip` ('<class>/<file name without suffix>', or what is
+            one source without a row of its own: a bag, or clips by `source_of`) and `source`: which
+            clips show the same moment or come from one film. Without it each bag is a source, and
+            names that differ by a number at their end are one.
         poses: of joints instead of videos.
 
     Raises:
         UserError: there is nothing in this layout, a label is not valid, or a file that says
-            something about all clips cannot be read.
+            something about all clips cannot be read or names what is not there.
     """
+    sources = _read_groups(groups_file) if groups_file else {}
     if truth_file:
-        material = _from_bags(root, truth_file, cache)
+        material = _from_bags(root, truth_file, cache, sources)
     elif poses:
-        material = _from_poses(root)
+        material = _from_poses(root, sources)
     else:
-        material = _from_videos(root, cache)
+        material = _from_videos(root, cache, sources)
     for clip in [clip for clip in material.clips if not detected(clip)]:
         material.skipped[clip.name] = 'nobody was found'
     for clip in [clip for clip in material.clips if detected(clip) and len(clip) < SHORTEST]:
         material.skipped[clip.name] = f'somebody was found in {len(clip)} images only'
-    sources = _read_groups(groups_file) if groups_file else {}
     material.clips = [
-        replace(clip, group=sources.get(clip.name, clip.group))
+        replace(clip, group=sources.get(clip.name) or sources.get(clip.group, clip.group))
         for clip in material.clips
         if clip.name not in material.skipped
     ]
@@ -120,7 +122,7 @@ def _label(name: str) -> str:
     return BACKGROUND_LABEL if name in BACKGROUND else name
 
 
-def _from_videos(root: Path, cache: JointCache) -> Material:
+def _from_videos(root: Path, cache: JointCache, sources: dict[str, str]) -> Material:
     found = load_folder(root)
     check_labels({label for label, _ in found})
     videos = []
@@ -128,6 +130,7 @@ def _from_videos(root: Path, cache: JointCache) -> Material:
         name = f'{label}/{path.stem}'
         videos.append(Video(name, _label(label), source_of(name), path))
     _refuse_twins(video.name for video in videos)
+    _require(sources, [name for video in videos for name in (video.name, video.group)])
     material = Material()
     material.clips = cache.clips(videos, material.skipped)
     return material
@@ -141,7 +144,7 @@ def _refuse_twins(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _from_poses(root: Path) -> Material:
+def _from_poses(root: Path, sources: dict[str, str]) -> Material:
     if not root.is_dir():
         raise UserError(f'{root} is not a folder; expected {POSE_LAYOUT}')
     files = [
@@ -154,10 +157,11 @@ def _from_poses(root: Path) -> Material:
     if not files:
         raise UserError(f'{root} holds no <class>/<clip> joints; expected {POSE_LAYOUT}')
     check_labels({label for label, _ in files})
-    _refuse_twins(f'{label}/{path.stem}' for label, path in files)
+    names = [f'{label}/{path.stem}' for label, path in files]
+    _refuse_twins(names)
+    _require(sources, [*names, *map(source_of, names)])
     material = Material()
-    for label, path in files:
-        name = f'{label}/{path.stem}'
+    for name, (label, path) in zip(names, files, strict=True):
         try:
             read = read_npz_clip if path.suffix.lower() == '.npz' else read_csv_clip
             material.clips.append(read(path, name, _label(label)))
@@ -222,36 +226,62 @@ def read_csv_clip(path: Path, name: str, label: str) -> SkeletonClip:
 
 
 def _read_groups(path: Path) -> dict[str, str]:
+    """Source of each clip; rows without anything are passed over."""
+    found = {}
     try:
         with path.open(newline='', encoding='utf-8-sig') as file:
             reader = csv.DictReader(file)
             if not {'clip', 'source'} <= set(reader.fieldnames or ()):
                 raise UserError(f'{path} lacks the columns clip,source in its first line')
-            return {row['clip']: row['source'] for row in reader}
+            for row in reader:
+                clip, source = ((row[name] or '').strip() for name in ('clip', 'source'))
+                if bool(clip) != bool(source):
+                    lacking = 'source' if clip else 'clip'
+                    raise UserError(f'{path} line {reader.line_num} lacks the {lacking}')
+                if clip:
+                    found[clip] = source
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f'cannot read groups from {path}: {error}') from error
+    return found
+
+
+def _require(sources: dict[str, str], names: Iterable[str]) -> None:
+    """Raise a UserError where the file of groups has a clip that is none of these names."""
+    known = set(names)
+    for clip in sources:
+        if clip not in known:
+            like = difflib.get_close_matches(clip, known, 3) or sorted(known)[:3]
+            raise UserError(
+                f'there is no clip {clip!r}, of which the file of groups tells the source; there '
+                f'is {", ".join(like) or "nothing"}'
+            )
 
 
 # --- bags -----------------------------------------------------------------------------------
 
 
-def _from_bags(root: Path, truth_file: Path, cache: JointCache) -> Material:
+def _from_bags(
+    root: Path, truth_file: Path, cache: JointCache, sources: dict[str, str]
+) -> Material:
     segments = truth.read_truth(truth_file)
     wanted = [s for s in segments if s.label != truth.UNSCORED_LABEL]
     check_labels({segment.label for segment in wanted})
     if not root.is_dir():
         raise UserError(f'{root} is not a folder of bags')
-    bags = _bags(root)
-    material = Material()
-    named = set()
-    for path in bags:
-        mine = truth.of_bag(wanted, path)
-        if mine:
-            named |= {segment.bag for segment in mine}
-            _read_bag(path, mine, cache, material)
+    bags = {path: truth.of_bag(wanted, path) for path in _bags(root)}
+    named = {segment.bag for mine in bags.values() for segment in mine}
     absent = sorted({segment.bag for segment in wanted} - named)
-    material.skipped |= dict.fromkeys(absent, f'there is no such bag in {root}')
+    clips = [name for path, mine in bags.items() for name in _clip_names(path.stem, mine)]
+    _require(sources, [*(path.stem for path in bags), *clips, *absent])
+    material = Material(skipped=dict.fromkeys(absent, f'there is no such bag in {root}'))
+    for path, mine in bags.items():
+        if mine:
+            _read_bag(path, mine, cache, material)
     return material
+
+
+def _clip_names(bag: str, segments: Sequence[truth.Segment]) -> list[str]:
+    return [f'{bag}/{segment.label}_{number}' for number, segment in enumerate(segments, 1)]
 
 
 def _bags(root: Path) -> list[Path]:
@@ -272,11 +302,10 @@ def _read_bag(
     except UserError as error:
         material.skipped[path.name] = str(error)
         return
-    for number, segment in enumerate(segments, 1):
+    for name, segment in zip(_clip_names(path.stem, segments), segments, strict=True):
         start, end = segment.span(origin)
         chosen = people if segment.person == truth.ANY else _only(people, segment.person)
         parts = [part for clip in chosen.values() if (part := _cut(clip, start, end))]
-        name = f'{path.stem}/{segment.label}_{number}'
         if parts:
             best = max(parts, key=lambda part: float(part.score.sum()))
             label = _label(segment.label)

@@ -105,6 +105,38 @@ def test_a_file_of_groups_says_what_belongs_together(tmp_path, clip, monkeypatch
         read_material(tmp_path / 'data', Cache(tmp_path), groups_file=tmp_path / 'groups.csv')
 
 
+def test_a_file_of_groups_may_name_what_is_one_source_already(tmp_path, clip, monkeypatch):
+    names = ('wave/anna_1', 'wave/anna_2', 'wave/ben', 'nod/anna_1')
+    touch(tmp_path / 'data', *(f'{name}.mp4' for name in names))
+    monkeypatch.setattr(Cache, 'found', dict.fromkeys(names, clip))
+    table = tmp_path / 'groups.csv'
+    table.write_text('clip,source\nwave/anna, film \n,\nwave/anna_2,later\n')
+    material = read_material(tmp_path / 'data', Cache(tmp_path), groups_file=table)
+    assert {c.name: c.group for c in material.clips} == {
+        'wave/anna_1': 'film',
+        'wave/anna_2': 'later',
+        'wave/ben': 'wave/ben',
+        'nod/anna_1': 'nod/anna',
+    }
+
+
+@pytest.mark.parametrize('poses', [False, True])
+@pytest.mark.parametrize(
+    ('row', 'said'),
+    [
+        ('wave/anna_1', 'line 2 lacks the source'),
+        ('wave/anna_1,', 'line 2 lacks the source'),
+        (',film', 'line 2 lacks the clip'),
+        ('wave/ana_1,film', r"no clip 'wave/ana_1', .* there is wave/anna_1"),
+    ],
+)
+def test_a_row_of_groups_that_tells_nothing_is_refused_before_any_work(tmp_path, row, said, poses):
+    touch(tmp_path / 'data', f'wave/anna_1.{"csv" if poses else "mp4"}')
+    (tmp_path / 'groups.csv').write_text(f'clip,source\n{row}\n')
+    with pytest.raises(UserError, match=said):
+        read_material(tmp_path / 'data', None, groups_file=tmp_path / 'groups.csv', poses=poses)
+
+
 @pytest.mark.parametrize('label', ['unknown', 'two words', '1st', '', 'a/b', 'wäve'])
 def test_what_cannot_be_a_label_is_refused(label):
     with pytest.raises(UserError, match='cannot be the name of an action'):
@@ -191,6 +223,30 @@ def test_segments_of_a_bag_are_clips_of_the_person_who_is_named(tmp_path, monkey
     np.testing.assert_array_equal(wave.stamps, np.arange(10) * 100_000_000)
     assert {clip.group for clip in material.clips} == {'kitchen'}
     assert set(material.skipped) == {'kitchen/wave_4', 'hall'}
+
+
+def test_bags_of_one_session_are_one_source_where_a_table_says_so(tmp_path, monkeypatch):
+    touch(tmp_path, *(f'data/{name}/metadata.yaml' for name in ('hall', 'kitchen', 'lab', 'yard')))
+    (tmp_path / 'truth.csv').write_text(
+        'bag,start,end,person,label\n'
+        'hall,1,2,3,wave\nkitchen,1,2,3,wave\nkitchen,2,3,3,nod\nlab,1,2,3,nod\nroof,1,2,3,nod\n'
+    )
+    table = tmp_path / 'groups.csv'
+    table.write_text(
+        'clip,source\nhall,monday\nkitchen,monday\nkitchen/nod_2,late\nyard,a\nroof,b\n'
+    )
+    monkeypatch.setattr(teach_data, 'topics', lambda _: {'/skeletons': (teach_data.SKELETONS, 40)})
+    monkeypatch.setattr(teach_data, 'BagSkeletons', Bag)
+    given = tmp_path / 'data', Cache(tmp_path), tmp_path / 'truth.csv', table
+    assert {clip.name: clip.group for clip in read_material(*given).clips} == {
+        'hall/wave_1': 'monday',
+        'kitchen/wave_1': 'monday',
+        'kitchen/nod_2': 'late',
+        'lab/nod_1': 'lab',
+    }
+    table.write_text('clip,source\nkitchn,monday\n')
+    with pytest.raises(UserError, match=r"no clip 'kitchn', .* there is kitchen"):
+        read_material(*given)
 
 
 def test_a_bag_may_be_told_about_by_the_clock(tmp_path, monkeypatch):
