@@ -140,7 +140,7 @@ def _refuse_twins(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise UserError(f'two files are called {name}, but for their suffix: rename one')
+            raise UserError(f'two recordings are called {name}, but for their suffix: rename one')
         seen.add(name)
 
 
@@ -271,13 +271,23 @@ def _from_bags(
     bags = {path: truth.of_bag(wanted, path) for path in _bags(root)}
     named = {segment.bag for mine in bags.values() for segment in mine}
     absent = sorted({segment.bag for segment in wanted} - named)
-    clips = [name for path, mine in bags.items() for name in _clip_names(path.stem, mine)]
-    _require(sources, [*(path.stem for path in bags), *clips, *absent])
+    names = {path: _bag_name(root, path) for path in bags}
+    _refuse_twins(names[path] for path, mine in bags.items() if mine)
+    clips = [name for path, mine in bags.items() for name in _clip_names(names[path], mine)]
+    _require(sources, [*names.values(), *clips, *absent])
     material = Material(skipped=dict.fromkeys(absent, f'there is no such bag in {root}'))
     for path, mine in bags.items():
         if mine:
-            _read_bag(path, mine, cache, material)
+            _read_bag(path, names[path], mine, cache, material)
     return material
+
+
+def _bag_name(root: Path, path: Path) -> str:
+    """Its path in the folder of bags: there may be a bag of the same name in another one."""
+    inside = path.relative_to(root)
+    if path.is_file():  # `_bags` takes those with the suffix of a bag only
+        inside = inside.with_suffix('')
+    return inside.as_posix() if inside.parts else root.resolve().name
 
 
 def _clip_names(bag: str, segments: Sequence[truth.Segment]) -> list[str]:
@@ -291,25 +301,29 @@ def _bags(root: Path) -> list[Path]:
 
 
 def _read_bag(
-    path: Path, segments: Sequence[truth.Segment], cache: JointCache, material: Material
+    path: Path,
+    bag_name: str,
+    segments: Sequence[truth.Segment],
+    cache: JointCache,
+    material: Material,
 ) -> None:
     try:
         if any(kind == SKELETONS for kind, _ in topics(path).values()):
             with BagSkeletons(str(path)) as bag:
                 people, origin = _tracks(bag)
         else:
-            people, origin = _main_person(path, cache)
+            people, origin = _main_person(path, bag_name, cache)
     except UserError as error:
-        material.skipped[path.name] = str(error)
+        material.skipped[bag_name] = str(error)
         return
-    for name, segment in zip(_clip_names(path.stem, segments), segments, strict=True):
+    for name, segment in zip(_clip_names(bag_name, segments), segments, strict=True):
         start, end = segment.span(origin)
         chosen = people if segment.person == truth.ANY else _only(people, segment.person)
         parts = [part for clip in chosen.values() if (part := _cut(clip, start, end))]
         if parts:
             best = max(parts, key=lambda part: float(part.score.sum()))
             label = _label(segment.label)
-            material.clips.append(replace(best, name=name, label=label, group=path.stem))
+            material.clips.append(replace(best, name=name, label=label, group=bag_name))
         else:
             when = f'from {segment.start:.12g} to {segment.end:.12g}'
             material.skipped[name] = f'nobody was tracked {when}'
@@ -319,9 +333,11 @@ def _only(people: dict[str, SkeletonClip], person: str) -> dict[str, SkeletonCli
     return {name: clip for name, clip in people.items() if name in (person, truth.ANY)}
 
 
-def _main_person(path: Path, cache: JointCache) -> tuple[dict[str, SkeletonClip], int]:
+def _main_person(
+    path: Path, bag_name: str, cache: JointCache
+) -> tuple[dict[str, SkeletonClip], int]:
     """The main person in the images of a bag, whoever is asked for, and the first image's stamp."""
-    (clip,) = cache.clips([Video(f'bags/{path.stem}', '', path.stem, path)])
+    (clip,) = cache.clips([Video(f'bags/{bag_name}', '', bag_name, path)])
     images = BagImages(str(path))
     images.close()
     # Joints of videos are kept with stamps from the first image on; a truth may have absolute ones.

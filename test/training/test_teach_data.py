@@ -145,7 +145,7 @@ def test_what_cannot_be_a_label_is_refused(label):
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     touch(tmp_path, 'wave/a.mp4', 'wave/a.avi')
-    with pytest.raises(UserError, match='two files are called wave/a'):
+    with pytest.raises(UserError, match='two recordings are called wave/a'):
         read_material(tmp_path, Cache(tmp_path))
 
 
@@ -247,6 +247,40 @@ def test_bags_of_one_session_are_one_source_where_a_table_says_so(tmp_path, monk
     table.write_text('clip,source\nkitchn,monday\n')
     with pytest.raises(UserError, match=r"no clip 'kitchn', .* there is kitchen"):
         read_material(*given)
+
+
+def test_bags_of_one_name_in_several_folders_are_several(tmp_path, monkeypatch):
+    folders = ['anna/kitchen', 'ben/kitchen', 'rec.1', 'rec.2']
+    touch(tmp_path / 'data', *(f'{name}/metadata.yaml' for name in folders))
+    touch(tmp_path / 'data', 'rec.3.mcap', 'rec.4.db3')
+    bags = [*folders, 'rec.3', 'rec.4']
+    rows = ''.join(f'{bag},1,2,3,wave\n' for bag in bags)
+    # One person is not there, and one bag is damaged; the others of their names stay.
+    rows += 'anna/kitchen,2,3,9,nod\nben/kitchen,2,3,3,nod\n'
+    (tmp_path / 'truth.csv').write_text(f'bag,start,end,person,label\n{rows}')
+
+    def topics(path):
+        if path.name == 'rec.2':
+            raise UserError('damaged')
+        return {'/skeletons': (teach_data.SKELETONS, 40)}
+
+    monkeypatch.setattr(teach_data, 'topics', topics)
+    monkeypatch.setattr(teach_data, 'BagSkeletons', Bag)
+    given = Cache(tmp_path), tmp_path / 'truth.csv'
+    material = read_material(tmp_path / 'data', *given)
+    assert {clip.name: clip.group for clip in material.clips} == {
+        **{f'{bag}/wave_1': bag for bag in bags if bag != 'rec.2'},
+        'ben/kitchen/nod_2': 'ben/kitchen',
+    }
+    assert material.skipped == {
+        'anna/kitchen/nod_2': 'nobody was tracked from 2 to 3',
+        'rec.2': 'damaged',
+    }
+    (clip,) = read_material(tmp_path / 'data' / 'rec.1', *given).clips  # the folder is the bag
+    assert (clip.name, clip.group) == ('rec.1/wave_1', 'rec.1')
+    touch(tmp_path / 'data', 'rec.4.mcap')
+    with pytest.raises(UserError, match=r'two recordings are called rec\.4'):
+        read_material(tmp_path / 'data', *given)
 
 
 def test_a_bag_may_be_told_about_by_the_clock(tmp_path, monkeypatch):
