@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from action_recognition import weights
-from action_recognition.classes import BACKGROUND_LABEL, background
+from action_recognition.classes import BACKGROUND, BACKGROUND_LABEL, background
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import figures
@@ -296,7 +296,7 @@ class _Problem:
                 a for a, clip in zip(answers, self.clips, strict=True) if clip.label == label
             )
             name, count = said.most_common(1)[0]
-            if count >= SAME * said.total() and name != BACKGROUND_LABEL:
+            if count >= SAME * said.total() and name not in BACKGROUND:
                 found[label] = name
         return found
 

@@ -108,9 +108,15 @@ def advice(taught: Taught, clips: Sequence[SkeletonClip]) -> list[str]:
         said[clip.label][taught.labels[int(answer[-1].argmax())]] += 1
     found = []
     for label in taught.alone:
+        count = len(sources[label])
+        why = (
+            'has one source only'
+            if count == 1
+            else f'has {count} sources, which show other classes as well and fell into one fold,'
+        )
         found.append(
-            f'`{label}` has one source only and was not cross-validated: how well it is recognised '
-            'is not known. Record it again on another occasion, by somebody else.'
+            f'`{label}` {why} and was not cross-validated: how well it is recognised is not '
+            'known. Record it again on another occasion, by somebody else.'
         )
     for label in sorted(scored, key=lambda name: scored[name]):
         wrong = [(n, name) for name, n in said[label].items() if name != label]
@@ -171,7 +177,7 @@ def report(taught: Taught, material: Material, config: TeachConfig, found: dict[
             '',
         ]
     else:
-        lines += ['No class has two sources: nothing could be cross-validated.', '']
+        lines += ['No action has two sources in different folds: nothing was cross-validated.', '']
     lines += ['| class | clips | sources | right |', '|---|---|---|---|']
     for label in sorted(counts):
         right = f'{per_class[label]:.0%}' if label in per_class else '-'

@@ -368,6 +368,34 @@ def test_with_no_class_of_two_sources_there_are_no_figures(standing, base):
     assert taught.model.temperature == pytest.approx(1.3)
 
 
+def test_advice_tells_why_a_class_was_not_cross_validated(clips, base, standing):
+    # The film of both actions joins the smaller of the others: both waves fall into one fold.
+    films = [('wave', 'a')] * 3 + [('nod', 'b')] * 4 + [('wave', 'ab'), ('nod', 'ab')]
+    films.append(('kick', 'c'))
+    few = [
+        replace(moving(standing, label, film, k, k), group=film)
+        for k, (label, film) in enumerate(films)
+    ]
+    taught = teach(few, base, CONFIG)
+    assert taught.alone == ('kick', 'wave')
+    kick, wave = teach_run.advice(taught, few)[:2]
+    assert kick.startswith('`kick` has one source only and was not cross-validated')
+    assert wave.startswith('`wave` has 2 sources, which show other classes as well and fell into')
+
+
+@pytest.mark.parametrize(
+    ('name', 'same'),
+    [('none', {}), ('background', {}), ('stand', {'nod': 'stand', 'wave': 'stand'})],
+)
+def test_an_action_is_never_the_same_as_nothing(clips, base, name, same):
+    header = replace(base.header, labels=('swim', 'fly', name))
+    base = replace(base, header=header, rehearsal=None)
+    with torch.no_grad():
+        base.model.classifier.weight.zero_()
+        base.model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
+    assert module._Problem(clips, ('nod', 'wave'), base, CONFIG).same == same
+
+
 # --- from recordings to weights -------------------------------------------------------------
 
 
