@@ -99,6 +99,8 @@ class TeachConfig:
                 'the whole network cannot learn anew and keep its classes: their clips are not '
                 'here; use the method head'
             )
+        if self.seed < 0:
+            raise UserError(f'the seed must be 0 or more, not {self.seed}')
         if not self.name or Path(self.name).name != self.name:
             raise UserError(f'the name of the weights must be a plain file name, not {self.name!r}')
 

@@ -454,7 +454,7 @@ def test_one_action_is_not_enough(clips, base):
 
 
 @pytest.mark.parametrize(
-    'wrong', [{'method': 'magic'}, {'keep': True, 'method': 'whole'}, {'name': 'a/b'}]
+    'wrong', [{'method': 'magic'}, {'keep': True, 'method': 'whole'}, {'name': 'a/b'}, {'seed': -1}]
 )
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(UserError):
