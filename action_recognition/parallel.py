@@ -135,7 +135,7 @@ def _connect(address: str, jobs: int) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UserError("--ray needs Ray: pip install 'action_recognition[ray]'") from error
+        raise UserError('--ray needs Ray: pip install ray') from error
     # Ray takes the dashboard and reports of use for granted; nobody asked for them here.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     options: dict[str, Any] = {'log_to_driver': False, 'logging_level': 'error'}
@@ -177,5 +177,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--ray',
         default='',
         metavar='ADDRESS',
-        help="spread the recordings over a Ray cluster: auto, an address, or 'local' (extra: ray)",
+        help="spread the recordings over a Ray cluster: auto, an address, or 'local'; needs "
+        '`pip install ray`',
     )

@@ -142,5 +142,5 @@ def test_no_ray_at_an_address_is_one_clear_error(functions, monkeypatch, raised,
 
 def test_without_ray_the_error_says_how_to_install_it(functions, monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
-    with pytest.raises(UserError, match=r"pip install 'action_recognition\[ray\]'"):
+    with pytest.raises(UserError, match=r'needs Ray: pip install ray$'):
         collect(functions.square, ray='local')

@@ -173,7 +173,7 @@ def check_runtimes() -> Iterator[Check]:
     if found:
         yield Check('pose runtimes', OK, ', '.join([*found, 'torch']))
     else:
-        fix = f'{PIP} openvino (Intel and AMD) or onnxruntime (any processor)'
+        fix = f'{PIP} openvino or onnxruntime (either for Intel, AMD and 64-bit ARM)'
         yield Check('pose runtimes', WARN, 'torch alone, which is slow on a processor', fix)
 
 

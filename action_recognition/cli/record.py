@@ -28,9 +28,17 @@ HELP = 'Record skeletons, actions and labels, and images if asked; keys label wh
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, required=True, metavar='BAG', help='must not exist')
     parser.add_argument('--images', action='store_true', help='also the images, compressed as JPEG')
-    parser.add_argument('--image-topic', default='image', metavar='TOPIC', help='%(default)s')
     parser.add_argument(
-        '--image-transport', choices=('raw', 'compressed'), default='raw', help='how images come'
+        '--image-topic',
+        default='image',
+        metavar='TOPIC',
+        help='where images come from, such as /camera/image_raw (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--image-transport',
+        choices=('raw', 'compressed'),
+        default='raw',
+        help='how images come (default: %(default)s)',
     )
     parser.add_argument(
         '--labels',
@@ -128,6 +136,12 @@ def run(args: argparse.Namespace) -> int:
     print_table({f'{topic} (messages)': count for topic, count in sorted(recorder.counts.items())})
     if recorder.rejected:
         print(f'{recorder.rejected} images could not be read and were left out')
+    if recorder.counts and (topic := recorder.missing_images):
+        print(
+            f'warning: no image came on {topic}: --image-topic names the topic of your camera, '
+            '--image-transport says how its images come',
+            file=sys.stderr,
+        )
     if not recorder.counts:
         shutil.rmtree(args.out)  # it would only be in the way of the next try
         raise UserError(

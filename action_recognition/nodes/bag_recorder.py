@@ -52,6 +52,7 @@ class BagRecorder:
     Attributes:
         counts: messages by topic.
         first: stamp (ns) of the first skeletons; None before.
+        rejected: images that could not be read.
 
     Raises:
         UserError: the bag cannot be made.
@@ -74,8 +75,10 @@ class BagRecorder:
         names = {topic: self._node.resolve_topic_name(topic) for topic in RESULTS}
         kinds = {name: RESULTS[topic][1] for topic, name in names.items()}
         picture = self._node.resolve_topic_name(images) if images else ''
+        target = f'{picture}/compressed' if picture else ''
+        self._images = (target if transport == 'compressed' else picture, target)
         if picture:
-            kinds[f'{picture}/compressed'] = COMPRESSED
+            kinds[target] = COMPRESSED
         try:
             self._bag = BagWriter(out, kinds)
         except UserError:
@@ -92,7 +95,6 @@ class BagRecorder:
         if picture:
             qos = image_qos()
             qos.depth = IMAGE_DEPTH
-            target = f'{picture}/compressed'
             if transport == 'compressed':
                 take = partial(self._take, target, False)
                 self._node.create_subscription(CompressedImage, target, take, qos, raw=True)
@@ -120,6 +122,12 @@ class BagRecorder:
     def is_silent(self) -> bool:
         """Whether skeletons have come and come no more, so that time stands still."""
         return self._newest is not None and time.monotonic() - self._newest[1] > MOST_AHEAD
+
+    @property
+    def missing_images(self) -> str:
+        """The topic from which no image has come, though they were asked for; '' otherwise."""
+        source, target = self._images
+        return '' if self.rejected or self.counts[target] else source
 
     def close(self) -> None:
         """Finish the bag and leave the graph."""

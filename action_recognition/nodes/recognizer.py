@@ -36,8 +36,8 @@ RecognizerFactory = Callable[..., Recognizer]
 class RecognizerNode(StageNode):
     """Subscribes `skeletons`, publishes `actions` for each, the latched `labels`, `markers`.
 
-    A step takes about a millisecond, so it runs in the executor. Every message is counted
-    once: received = processed + repeated + rejected + errors.
+    An update takes a fraction of a millisecond, so it runs in the executor. Every message is
+    counted once: received = processed + repeated + rejected + errors.
     """
 
     NAME = 'recognizer'

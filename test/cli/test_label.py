@@ -8,10 +8,11 @@ import shutil
 import sys
 
 import pytest
-from bag_recipes import START, skeleton_message, write_bag
+from bag_recipes import START, STORE, skeleton_message, write_bag
 
 from action_recognition.cli import main
 from action_recognition.cli.record import key_reader
+from action_recognition.datasets.bags import SKELETONS
 from action_recognition.datasets.key_labels import KeyLabels, parse_keys
 from action_recognition.datasets.truth import ANY, Segment, read_truth, write_truth
 from action_recognition.errors import UserError
@@ -188,3 +189,25 @@ def test_a_recording_of_nothing_leaves_nothing(tmp_path, capsys):
         assert main([*command, '-r', '__ns:=/where_nobody_is']) == 1
         assert 'nothing came: is the graph running' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('images', [(), ('--images', '--image-topic', '/nobody/sends')])
+def test_a_recording_that_lacks_its_images_says_so(tmp_path, capsys, monkeypatch, images):
+    pytest.importorskip('rclpy')
+    from action_recognition.nodes import bag_recorder
+
+    message = skeleton_message(Poses.empty(START, (64, 48)))
+    data = bytes(STORE.serialize_cdr(message, SKELETONS))
+
+    class Heard(bag_recorder.BagRecorder):
+        """Whatever the middleware does, skeletons have come."""
+
+        def spin(self, seconds):
+            super().spin(seconds)
+            self._take('/skeletons', True, data)
+
+    monkeypatch.setattr(bag_recorder, 'BagRecorder', Heard)
+    assert main(['record', '--out', str(tmp_path / 'k'), '--duration', '0.1', *images]) == 0
+    said = capsys.readouterr().err
+    assert ('warning: no image came on /nobody/sends: --image-topic' in said) == bool(images)
+    assert ('warning' in said) == bool(images)

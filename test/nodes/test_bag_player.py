@@ -12,9 +12,19 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 import torch
-from bag_recipes import START, image_message, skeleton_message, write_bag
-from rclpy.qos import QoSProfile
+from bag_recipes import START, STORE, image_message, new, skeleton_message, write_bag
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import String
 
 from action_recognition.datasets.bags import BagReader, BagSkeletons
 from action_recognition.datasets.sources import open_source
@@ -186,6 +196,63 @@ def test_what_the_graph_publishes_itself_is_left_out(graph, tmp_path):
     assert tally.left_out == {'/skeletons': 'the running graph publishes it itself'}
 
 
+def offer(durability):
+    unset = QosTime(0, 0)
+    return Qos(
+        QosHistory.KEEP_LAST,
+        1,
+        QosReliability.RELIABLE,
+        durability,
+        unset,
+        unset,
+        QosLiveliness.AUTOMATIC,
+        unset,
+        False,
+    )
+
+
+LATCHED, VOLATILE = offer(QosDurability.TRANSIENT_LOCAL), offer(QosDurability.VOLATILE)
+
+
+@pytest.mark.parametrize(
+    ('topic', 'offered', 'kept'),
+    [
+        ('/tf_static', [LATCHED], 'abc'),  # each of another node
+        ('/tf_static', [], 'abc'),
+        ('/tf', [VOLATILE], ''),
+        ('/tf', [], ''),
+        ('/map', [LATCHED], 'c'),
+        ('/map', [LATCHED, LATCHED], 'bc'),
+    ],
+)
+def test_who_comes_late_gets_what_was_kept_for_them(graph, tmp_path, topic, offered, kept):
+    kind = 'std_msgs/msg/String'
+    with Writer(tmp_path / 'k', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            topic, kind, typestore=STORE, offered_qos_profiles=offered
+        )
+        for i, text in enumerate('abc'):
+            data = STORE.serialize_cdr(new(kind, data=text), kind)
+            writer.write(connection, START + i, data)
+    early, late = [], []
+    graph.peer.create_subscription(String, topic, early.append, result_qos())
+    player = BagPlayer(tmp_path / 'k', PlayOptions(rate=100.0), graph.context)
+    Pump(player, graph)
+    player.play()
+    graph.until(lambda: len(early) == 3)
+    qos = result_qos()
+    if kept:
+        qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    graph.peer.create_subscription(String, topic, late.append, qos)
+    publisher = player._publishers[topic]
+    graph.until(lambda: publisher.get_subscription_count() == 2)
+    graph.until(lambda: len(late) >= len(kept))
+    publisher.publish(String(data='!'))  # to know when all before it have come
+    graph.until(lambda: late and late[-1].data == '!')
+    player.close()
+    assert ''.join(message.data for message in late[:-1]) == kept
+
+
 def test_what_cannot_be_played(graph, tmp_path):
     path = write_bag(tmp_path / 'k', {'/skeletons': [skeleton_message(p) for p in crowd(3)]})
     with pytest.raises(UserError, match='holds no /image; it holds /skeletons'):
@@ -208,10 +275,12 @@ def test_what_is_recorded_can_be_scored(graph, tmp_path):
     graph.node(PerceptionNode, estimator_factory=lambda *args: Blob())
     recorder = BagRecorder(tmp_path / 'out', 'image', 'raw', graph.context)
     assert not recorder.is_silent  # nothing has come yet
+    assert recorder.missing_images == '/image'
     graph.executor.add_node(recorder._node)
     replay(graph, path)
     graph.until(lambda: recorder.counts['/actions'] >= 12 and recorder.counts['/labels'])
     assert recorder.first == START
+    assert recorder.missing_images == ''
     last = START + 11 * STEP
     time.sleep(0.6)
     assert recorder.is_silent
