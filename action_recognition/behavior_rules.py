@@ -25,7 +25,7 @@ class Rule:
         min_confidence: least confidence, in [0, 1].
         dwell: seconds for which the person must have done it without a break.
         cooldown: least seconds between two events of this rule about the same person. An action
-            that goes on causes the next event when they are over.
+            that goes on causes the next event when they are over; who is gone has none.
 
     Raises:
         UserError: a value is out of range or of another type, or the event cannot be filled in.
@@ -142,12 +142,15 @@ class RuleEngine:
         """Events that the labels of one image cause, in the order of the rules.
 
         Args:
-            actions: labels of everybody in the image.
+            actions: labels of everybody in the image, after those that ended: their ids may be
+                those of others by now.
             stamp: of the image, ns. A stamp before the last one resets the engine.
         """
         if self._stamp is not None and stamp < self._stamp:
             self.reset()
         self._stamp = stamp
+        gone = {action.track_id for action in actions if action.state == 'ended'}
+        self._watches = {key: w for key, w in self._watches.items() if key[1] not in gone}
         events = []
         for rule in self.rules:
             held = {action.track_id: action for action in actions if rule.holds(action)}

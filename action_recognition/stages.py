@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from action_recognition.datasets.pixels import BgrImage
@@ -247,7 +247,8 @@ class Verdict(NamedTuple):
     Attributes:
         estimates: of those that ended, then one of each person.
         repeated: the people of this stamp have come before, and this is the same answer.
-        reset: the clock jumped backwards, or ids began anew, so everybody was forgotten first.
+        reset: the clock jumped backwards, or ids began anew, so everybody was forgotten first;
+            in the second case they are among those that ended.
     """
 
     estimates: list[ActionEstimate]
@@ -263,6 +264,7 @@ class Recognition:
         self._timed = timed
         self._order = Order()
         self._last: tuple[int, list[ActionEstimate]] | None = None
+        self._known: dict[int, ActionEstimate] = {}
 
     def process(self, poses: Poses, anew: bool = False) -> Verdict:
         """Take in the people of an image; those of the last stamp once more change nothing.
@@ -277,10 +279,21 @@ class Recognition:
             return Verdict(self._last[1], repeated=True)
         if self._last:
             self._order.check(poses.stamp, self._last[0])
-        reset = self._last is not None and (anew or poses.stamp < self._last[0])
+        back = self._last is not None and poses.stamp < self._last[0]
+        reset = back or (anew and self._last is not None)
+        ended: list[ActionEstimate] = []
         if anew:
             self.recognizer.reset()
+            if not back:
+                ended = [replace(last, state='ended') for last in self._known.values()]
+        if reset:
+            self._known.clear()
         with self._timed('recognize'):
-            estimates = self.recognizer.update(poses)
+            estimates = ended + self.recognizer.update(poses)
+        for estimate in estimates:
+            if estimate.state == 'ended':
+                self._known.pop(estimate.track_id, None)
+            else:
+                self._known[estimate.track_id] = estimate
         self._last = (poses.stamp, estimates)
         return Verdict(estimates, reset=reset)

@@ -72,6 +72,18 @@ SCENARIOS = [
     ),
     Scenario('nor ended ones', AT_ONCE, {0: [action(state='ended')]}, []),
     Scenario(
+        'who is gone may be somebody else by now',
+        GREET,
+        {
+            0: [action()],
+            200: [action()],
+            400: [action(state='ended'), action()],
+            500: [action()],
+            600: [action()],
+        },
+        [(200, 'hi 1'), (600, 'hi 1')],
+    ),
+    Scenario(
         'everybody on their own',
         GREET,
         {

@@ -165,6 +165,50 @@ def test_ids_that_begin_anew_change_nothing_in_what_is_late_or_known():
     assert recognizer.asked == 1
 
 
+class Echo(Counter):
+    """Everybody waves; who is not in an image has ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.here = set()
+
+    def update(self, poses):
+        ids = set(poses.track_id.tolist())
+        gone, self.here = self.here - ids, ids
+        scores = np.array([0, 1], np.float32)
+        return [
+            ActionEstimate(i, 1, 'wave', 1.0, state, poses.stamp, scores)
+            for state, group in (('ended', gone), ('confirmed', ids))
+            for i in sorted(group)
+        ]
+
+    def reset(self):
+        self.here = set()
+
+
+def people(ms, *ids):
+    shape = (len(ids), NUM_JOINTS)
+    return Poses(np.ones((*shape, 2)), np.ones(shape), np.array(ids, np.int64), stamp=ms * MS)
+
+
+def said(verdict):
+    return [(e.track_id, e.state) for e in verdict.estimates]
+
+
+def test_where_ids_begin_anew_everybody_who_was_known_has_ended_once():
+    stage = Recognition(Echo())
+    assert said(stage.process(people(1000, 1, 2, 3), anew=True)) == [
+        (i, 'confirmed') for i in (1, 2, 3)
+    ]
+    assert (2, 'ended') in said(stage.process(people(1040, 1, 3)))
+    anew = stage.process(people(1080, 1), anew=True)
+    assert said(anew) == [(1, 'ended'), (3, 'ended'), (1, 'confirmed')]
+    assert said(stage.process(people(1080, 1))) == said(anew)
+    assert said(stage.process(people(1120, 1))) == [(1, 'confirmed')]
+    back = stage.process(people(0, 1), anew=True)  # the stamps say it
+    assert (said(back), back.reset) == ([(1, 'confirmed')], True)
+
+
 def test_parameters_reach_the_part_they_are_named_for():
     config = PerceptionConfig.from_parameters(
         {

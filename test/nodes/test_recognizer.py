@@ -126,7 +126,9 @@ def test_another_sender_begins_with_everybody_anew(graph, node, actions, send):
     other.publish(skeletons(200))
     graph.until(lambda: len(actions) == 7)
     assert node.health.counted('resets') == 1
-    assert actions[-1].actions[0].confidence == pytest.approx(1 / 2)
+    old, new = actions[-1].actions
+    assert (old.track_id, old.state) == (new.track_id, ActionLabel.ENDED)
+    assert new.confidence == pytest.approx(1 / 2)
 
 
 def test_thresholds_at_run_time(graph, node, recognizer):
