@@ -139,7 +139,8 @@ class Tracker:
         """The id of each of the people of one image, -1 for those of no confirmed track.
 
         People of the very first image are confirmed at once, later ones after `confirmations`
-        images in a row. An image stamped before the last one resets the tracker.
+        images in a row. An image stamped before the last one, or of another size (0 x 0 is not
+        known and changes nothing), resets the tracker.
 
         Args:
             poses: the people of one image; their `track_id` is ignored.
@@ -147,10 +148,12 @@ class Tracker:
         Returns:
             (n,) ids in the order of the people.
         """
-        if self._stamp is not None and poses.stamp < self._stamp:
+        size = poses.image_size if any(poses.image_size) else self._image_size
+        resized = any(self._image_size) and size != self._image_size
+        if self._stamp is not None and (poses.stamp < self._stamp or resized):
             self.reset()
         first, self._stamp = self._stamp is None, poses.stamp
-        self._image_size = poses.image_size
+        self._image_size = size
         self._tracks = self._alive(poses.stamp)
         confirmed = [t for t in self._tracks if t.id > 0]
         newcomers = [t for t in self._tracks if t.id < 0]

@@ -353,6 +353,7 @@ def test_another_size_of_the_image_and_a_clock_jump_are_looked_at_in_full(graph)
         publisher.publish(boxes(ms, (50, 60), size=size))
         graph.until(lambda n=i: len(skeletons) == n + 1)
     assert estimator.inputs == [(240, 320, 3), (1, 96, 96, 3), (480, 640, 3), (480, 640, 3)]
+    assert [[s.track_id for s in m.skeletons] for m in skeletons] == [[1], [1], [2], [3]]
 
 
 def test_absent_gpu(graph):

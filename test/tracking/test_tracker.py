@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -267,6 +268,20 @@ def test_backward_stamp_resets_but_ids_go_on() -> None:
     assert ids(tracker.update(frame(1, (100, 100)))) == [3]  # at once: a stream begins anew
     tracker.reset()
     assert ids(tracker.update(frame(1, (100, 100)))) == [4]
+
+
+def test_another_size_of_the_image_resets_but_ids_go_on() -> None:
+    """At half the size the one on the right stands where the one on the left has been."""
+    tracker = Tracker()
+    for i, size in enumerate([(640, 480), (0, 0), (640, 480), (320, 240), (320, 240)]):
+        small = size == (320, 240)
+        people = replace(frame(i / 30, (100, 100), (200, 100)), image_size=size)
+        if small:
+            people = replace(people, xy=people.xy / 2)
+        assert ids(tracker.update(people)) == ([3, 4] if small else [1, 2])
+        there = tracker.predict(people.stamp)
+        np.testing.assert_allclose(there.xy, people.xy)
+    assert there.image_size == (320, 240)
 
 
 def test_the_same_stamp_again() -> None:
