@@ -14,7 +14,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import SkeletonStream, segments, string_together
 from action_recognition.evaluation.action import Contest, enter
 from action_recognition.evaluation.common import average, observed, project
-from action_recognition.evaluation.estimated import JointCache
+from action_recognition.evaluation.estimated import JointCache, detected
 from action_recognition.evaluation.online import stream_logits
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import OnlineRecognizer
@@ -137,6 +137,8 @@ def _swap(clip: SkeletonClip, mask: npt.NDArray[np.bool_]) -> SkeletonClip:
 def conditions(contest: Contest, entrant: int) -> dict[str, dict[str, float]]:
     """Accuracy of one model at the end of clips under every one of `CONDITIONS`.
 
+    As in `evaluation.action.figures`, a clip in which nobody is seen counts as wrong.
+
     Returns:
         Condition -> `accuracy`, and `drop_points`, how many percent points it lies below that
         of the clean clips.
@@ -147,7 +149,8 @@ def conditions(contest: Contest, entrant: int) -> dict[str, dict[str, float]]:
         rng = np.random.default_rng([SEED, k])
         changed = [change(clip, rng) for clip in contest.clips]
         answers = contest.answers(entrant, changed, asked=(1.0,))
-        accuracy = float(np.mean([p[-1].argmax() for p in answers] == truth))
+        right = np.array([p[-1].argmax() for p in answers]) == truth
+        accuracy = float((right & np.array([detected(clip) for clip in changed])).mean())
         clean = table['clean']['accuracy'] if table else accuracy
         table[name] = {'accuracy': accuracy, 'drop_points': 100 * (clean - accuracy)}
     return table
@@ -158,17 +161,17 @@ def long_stream(contest: Contest, entrant: int) -> dict[str, Any]:
 
     `STREAMS` streams of `MINUTES` minutes are made of clips one after another
     (`string_together`) and stepped through with one state from start to end. Scored is the most
-    probable class of the frames from `SETTLED` of each action on.
+    probable class of the frames from `SETTLED` of each action on. Clips in which nobody was found
+    are in no stream, and in none of the figures.
 
     Returns:
         `accuracy` over all such frames, `alone`, what it is if every clip starts afresh,
         `per_minute` of each minute, and `clips`, how many were seen, repeats included.
     """
     header, network = contest.entrants[entrant]
+    clips = [clip for clip in contest.clips if detected(clip)]
     streams = [
-        string_together(
-            contest.clips, np.random.default_rng([SEED, k]), contest.classes, 60 * MINUTES
-        )
+        string_together(clips, np.random.default_rng([SEED, k]), contest.classes, 60 * MINUTES)
         for k in range(STREAMS)
     ]
     answers = [
@@ -178,7 +181,7 @@ def long_stream(contest: Contest, entrant: int) -> dict[str, Any]:
     right, minute = (np.concatenate(part) for part in zip(*_settled(streams, answers), strict=True))
     alone = [
         p[observed(len(p), SETTLED) :].argmax(1) == contest.classes.index(clip.label)
-        for clip, p in zip(contest.clips, contest.answers(entrant, contest.clips), strict=True)
+        for clip, p in zip(clips, contest.answers(entrant, clips), strict=True)
     ]
     return {
         'accuracy': float(right[minute < MINUTES].mean()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -183,6 +185,30 @@ def test_a_real_model_goes_through_a_long_stream(monkeypatch):
             if (t + 1) / len(c) >= 0.4:
                 right.append(LABELS[p[t].argmax()] == c.label)
     assert out['alone'] == pytest.approx(np.mean(right))
+
+
+def with_nobody_in(made: Contest) -> Contest:
+    """The contest with clips of both classes in which nobody was found."""
+    unseen = [
+        replace(clip(20, label), score=np.zeros((20, 14), np.float32)) for label in LABELS * 3
+    ]
+    return made._replace(clips=[*made.clips, *unseen])
+
+
+def test_clips_in_which_nobody_was_found_are_wrong_under_every_condition():
+    made = contest()
+    seen, all_of_them = conditions(made, 0), conditions(with_nobody_in(made), 0)
+    # The model has one answer to clips without joints, so it would be right about half of them.
+    assert all_of_them['clean']['accuracy'] == pytest.approx(seen['clean']['accuracy'] / 2)
+    for row in all_of_them.values():
+        assert row['accuracy'] <= 0.5
+
+
+def test_clips_in_which_nobody_was_found_are_in_no_figure_of_long_streams(monkeypatch):
+    monkeypatch.setattr(robustness, 'MINUTES', 1)
+    monkeypatch.setattr(robustness, 'STREAMS', 1)
+    made = contest()
+    assert long_stream(with_nobody_in(made), 0) == long_stream(made, 0)
 
 
 @pytest.mark.parametrize(
