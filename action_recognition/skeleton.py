@@ -42,6 +42,11 @@ JOINT_NAMES: tuple[str, ...] = tuple(joint.name.lower() for joint in Joint)
 #: The 12 joints that data sets agree on; head and neck differ between them.
 LIMB_JOINTS: tuple[int, ...] = tuple(range(Joint.RIGHT_SHOULDER, NUM_JOINTS))
 
+#: The joints of the trunk, which move little against each other.
+TORSO_JOINTS: tuple[int, ...] = (
+    *(Joint.NECK, Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP),
+)
+
 #: Index of the mirrored joint: `xy[:, FLIP]` swaps left and right.
 FLIP: tuple[int, ...] = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10)
 

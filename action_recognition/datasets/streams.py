@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip
-from action_recognition.skeleton import FloatArray, IntArray, Joint, Poses, torso_size
+from action_recognition.skeleton import TORSO_JOINTS, FloatArray, IntArray, Poses, torso_size
 
 #: Target of a frame that is not to be scored.
 UNSCORED = -1
@@ -25,8 +25,6 @@ MAX_YAW, DISTANCES = np.radians(30), (2.2, 4.5)
 #: Seconds between two clips of a string, in which joints move from one to the other.
 GAP = 0.3
 _GAP_NS = round(GAP * 1e9)
-
-_TORSO = [Joint.NECK, Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP]
 
 
 @dataclass(frozen=True)
@@ -253,6 +251,6 @@ def _places(xy: FloatArray) -> FloatArray:
     """(k, 2) middle of the torso, else of all joints, in the k > 0 frames that show a joint."""
     seen: npt.NDArray[np.bool_] = np.isfinite(xy).min(-1)
     xy, seen = xy[seen.any(1)], seen[seen.any(1)]
-    torso = seen & np.isin(np.arange(xy.shape[1]), _TORSO)
+    torso = seen & np.isin(np.arange(xy.shape[1]), TORSO_JOINTS)
     used = np.where(torso.any(1, keepdims=True), torso, seen)[..., None]
     return np.where(used, xy, 0).sum(1) / used.sum(1)

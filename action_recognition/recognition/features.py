@@ -13,16 +13,14 @@ from action_recognition.skeleton import (
     LIMBS,
     NUM_JOINTS,
     NUM_PARTS,
+    TORSO_JOINTS,
     FloatArray,
-    Joint,
     part_directions,
     torso_size,
 )
 
 PAPER_STEPS = 60
 PAPER_FEATURES = 2 * NUM_JOINTS + NUM_PARTS
-
-TORSO = (Joint.NECK, Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
 
 
 # --- the paper's features -------------------------------------------------------------------
@@ -117,7 +115,7 @@ _START, _END = (np.array(side) for side in zip(*LIMBS, strict=True))
 _LENGTHS = np.array(BONE_LENGTHS, np.float32)
 _RATES = 1 / np.array([*VELOCITY_SCALES, SCALE_MEMORY, ROOT_MEMORY], np.float32)
 #: Weights of the joints in the centre of the body: the torso, or what else is known without it.
-_CORE = np.where(np.isin(np.arange(NUM_JOINTS), TORSO), 1, 1e-6).astype(np.float32)
+_CORE = np.where(np.isin(np.arange(NUM_JOINTS), TORSO_JOINTS), 1, 1e-6).astype(np.float32)
 #: (14, 91): joints times this are the vectors of `PAIRS`.
 _DIFFERENCES = np.zeros((NUM_JOINTS, len(PAIRS)), np.complex64)
 for _k, (_a, _b) in enumerate(PAIRS):

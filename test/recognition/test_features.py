@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from action_recognition.recognition import features as F
-from action_recognition.skeleton import NUM_JOINTS, Joint
+from action_recognition.skeleton import NUM_JOINTS, TORSO_JOINTS, Joint
 
 #: A person facing the camera: (14, 2) pixels.
 STANDING = np.array(
@@ -109,7 +109,7 @@ def test_streaming_features_of_a_known_pose():
     bones = [STANDING[b] - STANDING[a] for a, b in F.LIMBS]
     lengths = np.linalg.norm(bones, axis=1)
     scale = lengths.sum() / np.sum(F.BONE_LENGTHS)
-    centre = STANDING[list(F.TORSO)].mean(0)
+    centre = STANDING[list(TORSO_JOINTS)].mean(0)
     np.testing.assert_allclose(
         block(out, 'position').reshape(14, 2), (STANDING - centre) / scale, rtol=1e-4, atol=1e-6
     )
