@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from action_recognition.classes import BACKGROUND, BACKGROUND_LABEL, background
 from action_recognition.datasets import union32
+from action_recognition.datasets.streams import UNSCORED
 from action_recognition.errors import UserError
 from action_recognition.skeleton import IntArray
 
@@ -31,8 +32,6 @@ COLUMNS = ('bag', 'start', 'end', 'person', 'label')
 ANY = 'any'
 #: The label of time that is not to be scored.
 UNSCORED_LABEL = 'unscored'
-#: The target of such a frame, as in `streams`.
-UNSCORED = -1
 #: Seconds from which a time is a stamp, not the distance from the first message.
 ABSOLUTE = 1e8
 #: Seconds by which a segment may stick out of its bag: people note times roughly.

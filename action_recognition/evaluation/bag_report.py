@@ -12,8 +12,8 @@ import numpy as np
 from action_recognition.classes import background
 from action_recognition.datasets import union32
 from action_recognition.datasets.sources import split_bag
-from action_recognition.datasets.streams import segments
-from action_recognition.datasets.truth import UNSCORED, class_index
+from action_recognition.datasets.streams import UNSCORED, segments
+from action_recognition.datasets.truth import class_index
 from action_recognition.errors import UserError
 from action_recognition.evaluation.bag import Result
 from action_recognition.evaluation.bag_timelines import MAIN, Timeline

@@ -13,14 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.classes import BACKGROUND_LABEL, background
-from action_recognition.datasets.truth import (
-    ANY,
-    UNSCORED,
-    UNSCORED_LABEL,
-    Segment,
-    class_index,
-    targets,
-)
+from action_recognition.datasets.streams import UNSCORED
+from action_recognition.datasets.truth import ANY, UNSCORED_LABEL, Segment, class_index, targets
 from action_recognition.errors import UserError
 from action_recognition.evaluation.offline import Frames
 from action_recognition.evaluation.online import (

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from action_recognition.datasets.streams import UNSCORED
 from action_recognition.datasets.truth import (
     ANY,
-    UNSCORED,
     Segment,
     class_index,
     faults,
