@@ -6,8 +6,8 @@ python benchmarks/labels.py --data DIR --run DIR [--config FILE] [--seed 0] [--o
 the model asked is the one that was trained without the validation part of the training clips, and
 no test clip is read. The clips of the validation part become streams of people who do one thing
 after another and stand still in between; people who only stand, people who idle, and ghosts come
-beside them. The model goes through all of them once, and `LabelFilter` under every setting of
-`GRID`. Tables go to the terminal, all figures to `labels.json` in `--out`.
+beside them. The model goes through all of them once, and the published label under every setting
+of `GRID`. Tables go to the terminal, all figures to `labels.json` in `--out`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ from action_recognition.evaluation.online import (
     durations,
     extra_changes,
     false_alarms,
+    published,
     segmental_f1,
     stream_logits,
     true_actions,
 )
 from action_recognition.recognition.base import softmax
-from action_recognition.recognition.labels import LabelConfig, LabelFilter
+from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import OnlineRecognizer, create_model
-from action_recognition.skeleton import NUM_JOINTS, FloatArray, IntArray
+from action_recognition.skeleton import NUM_JOINTS, FloatArray
 from action_recognition.training import loop
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.augment import Augmentation, Track
@@ -162,18 +163,6 @@ def recorded(
 # --- what is said of them -------------------------------------------------------------------
 
 
-def told(stream: SkeletonStream, probabilities: FloatArray, config: LabelConfig) -> IntArray:
-    """(T,) the confirmed action at each frame, -1 where there is none or nothing is scored."""
-    label_filter = LabelFilter(config, stream.classes.index(BACKGROUND_LABEL))
-    said = np.full(len(stream), -1)
-    visible = (stream.score > 0).sum(1).tolist()
-    for t, stamp in enumerate(stream.stamps.tolist()):
-        answer = label_filter.update(probabilities[t], stamp, visible[t])
-        if answer.state == 'confirmed':
-            said[t] = answer.class_id
-    return np.where(stream.targets == UNSCORED, -1, said)
-
-
 def figures(scenes: Sequence[Scene], config: LabelConfig) -> dict[str, float]:
     """What one setting does to streams of actions and of background together.
 
@@ -185,7 +174,7 @@ def figures(scenes: Sequence[Scene], config: LabelConfig) -> dict[str, float]:
     - `false_alarms_per_min`: labels that begin and end in the background, per minute of it.
     """
     pairs = [
-        (stream, told(stream, p, config))
+        (stream, published(stream, p, config))
         for scene in scenes
         for stream, p in zip(scene.streams, scene.probabilities, strict=True)
     ]
@@ -222,14 +211,14 @@ def trained(run: Path, config: ActionConfig, task: ClipTask, seed: int) -> Onlin
     model = create_model(config.model, len(task.labels), **config.settings)
     if not isinstance(model, OnlineRecognizer):
         raise UserError('labels are published by the online model')
-    ema = loop.Ema(model, config.ema)
     folder = run / f'seed{seed}' / 'validated'
-    done = loop.load_checkpoint(folder, model, ema, torch.optim.AdamW(model.parameters()))
-    if done['epoch'] < config.epochs:
-        print(f'warning: only {done["epoch"]} of {config.epochs} epochs are trained')
-    logits = clip_logits(ema.model, task.validation)
-    ema.model.temperature = fit_temperature(logits, task.validation, task.labels)
-    return ema.model
+    model = loop.load_average(folder, model).eval()
+    done = loop.read_progress(folder)['epoch']
+    if done < config.epochs:
+        print(f'warning: only {done} of {config.epochs} epochs are trained')
+    logits = clip_logits(model, task.validation)
+    model.temperature = fit_temperature(logits, task.validation, task.labels)
+    return model
 
 
 def scenes_of(model: OnlineRecognizer, config: ActionConfig, task: ClipTask) -> dict[str, Scene]:
@@ -276,7 +265,9 @@ def rejection(scene: Scene, config: LabelConfig) -> dict[str, float]:
       of those with fewer visible joints than the setting asks for.
     - `false_alarms_per_min`: as in `figures`; `minutes` of background.
     """
-    said = [told(s, p, config) for s, p in zip(scene.streams, scene.probabilities, strict=True)]
+    said = [
+        published(s, p, config) for s, p in zip(scene.streams, scene.probabilities, strict=True)
+    ]
     quiet = np.concatenate([s.targets == s.classes.index(BACKGROUND_LABEL) for s in scene.streams])
     few = np.concatenate([(s.score > 0).sum(1) < config.min_joints for s in scene.streams])
     action = np.concatenate(said) >= 0

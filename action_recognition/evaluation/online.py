@@ -99,9 +99,9 @@ def published(stream: SkeletonStream, probabilities: FloatArray, config: LabelCo
     """(T,) the confirmed action at each frame, -1 where there is none or nothing is scored."""
     label_filter = LabelFilter(config, background(stream.classes))
     said = np.full(len(stream), NO_ACTION, np.int64)
-    visible = (stream.score > 0).sum(1)
-    for t, stamp in enumerate(stream.stamps):
-        answer = label_filter.update(probabilities[t], int(stamp), int(visible[t]))
+    visible = (stream.score > 0).sum(1).tolist()
+    for t, stamp in enumerate(stream.stamps.tolist()):
+        answer = label_filter.update(probabilities[t], stamp, visible[t])
         if answer.state == 'confirmed':
             said[t] = answer.class_id
     return np.where(stream.targets == UNSCORED, NO_ACTION, said)
