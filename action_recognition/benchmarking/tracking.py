@@ -19,12 +19,12 @@ from action_recognition.datasets.union32 import CANONICAL
 from action_recognition.errors import UserError
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import IntArray
+from action_recognition.stages import DEFAULT_RECOGNIZER
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
-MODEL = 'online_union32'
 PERFECT = 'perfect ids'
 #: Counts of a scene: ours -> motmetrics.
 COUNTS = {
@@ -40,7 +40,7 @@ COUNTS = {
 
 
 def run(
-    root: Path, seeds: int, each: int, peers: Sequence[Peer], model: str = MODEL
+    root: Path, seeds: int, each: int, peers: Sequence[Peer], model: str = DEFAULT_RECOGNIZER
 ) -> dict[str, Any]:
     """Score trackers on test scenes, and the recogniser with their ids.
 
