@@ -50,9 +50,7 @@ def launch(precision: str) -> Fabric:
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
-        raise UserError(
-            "training needs lightning-fabric: pip install 'action_recognition[train]'"
-        ) from error
+        raise UserError('training needs `pip install lightning-fabric`') from error
     processes = int(os.environ.get('WORLD_SIZE', 1))
     here = int(os.environ.get('LOCAL_WORLD_SIZE', processes))
     fabric = Fabric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from action_recognition.training.loop import (
     Ema,
     cosine,
     digest,
+    launch,
     load_checkpoint,
     save_checkpoint,
     seed_everything,
@@ -122,3 +124,9 @@ def test_a_digest_tells_models_apart():
     with torch.no_grad():
         other.bias[0] += 1
     assert digest(model) != digest(other)
+
+
+def test_without_fabric_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'lightning_fabric', None)
+    with pytest.raises(UserError, match='needs `pip install lightning-fabric`'):
+        launch.__wrapped__('float32')  # another test may have filled its cache
