@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from action_recognition.datasets.pixels import BgrImage
 from action_recognition.errors import UserError
 from action_recognition.pose.backends.registry import DEFAULT_MODEL
-from action_recognition.pose.decode import DecoderConfig
+from action_recognition.pose.decode import DecoderConfig, one_thread
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
@@ -288,7 +288,9 @@ class Recognition:
                 ended = [replace(last, state='ended') for last in self._known.values()]
         if reset:
             self._known.clear()
-        with self._timed('recognize'):
+        # An update is too little work to share out: on a busy computer, waiting for a second
+        # thread took a hundred times as long.
+        with self._timed('recognize'), one_thread():
             estimates = ended + self.recognizer.update(poses)
         for estimate in estimates:
             if estimate.state == 'ended':

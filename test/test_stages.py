@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 
 from action_recognition.errors import UserError
 from action_recognition.pose.gaze import LookConfig
@@ -207,6 +208,21 @@ def test_where_ids_begin_anew_everybody_who_was_known_has_ended_once():
     assert said(stage.process(people(1120, 1))) == [(1, 'confirmed')]
     back = stage.process(people(0, 1), anew=True)  # the stamps say it
     assert (said(back), back.reset) == ([(1, 'confirmed')], True)
+
+
+def test_labels_are_computed_by_one_thread_wherever_the_stage_runs():
+    class Threads(Counter):
+        def update(self, poses):
+            self.threads = torch.get_num_threads()
+            return []
+
+    recognizer, threads = Threads(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Recognition(recognizer).process(Poses.empty(0))
+        assert (recognizer.threads, torch.get_num_threads()) == (1, 2)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_parameters_reach_the_part_they_are_named_for():

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import yaml
 
 from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, BagImages, BagSkeletons
@@ -320,17 +319,12 @@ def recognise(
     recognizer.reset()
     stage = Recognition(recognizer)
     answers: list[Answers | None] = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the node: a step is too little work to share out
-    try:
-        for poses in frames:
-            try:
-                answers.append(stage.process(poses).estimates)
-            except LateInput:
-                answers.append(None)
-            progress(1)
-    finally:
-        torch.set_num_threads(threads)
+    for poses in frames:
+        try:
+            answers.append(stage.process(poses).estimates)
+        except LateInput:
+            answers.append(None)
+        progress(1)
     return answers
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
@@ -213,9 +212,6 @@ class RecognizerNode(StageNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is interrupted."""
-    # A step is too little work to share out: on a busy computer, waiting for a second thread
-    # took a hundred times as long as the step.
-    torch.set_num_threads(1)
     return run(lambda: [RecognizerNode()], args)
 
 
