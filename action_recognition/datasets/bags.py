@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection, MessageDefinitionFormat, QosDurability
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -93,6 +93,20 @@ class BagReader(Closing):
     def count(self, topics: Collection[str]) -> int:
         """How many messages these topics have."""
         return sum(c.msgcount for c in self._reader.connections if c.topic in topics)
+
+    def kept(self, topic: str) -> int | None:
+        """How many messages were kept for who subscribes later; None: the bag does not say."""
+        offered = [
+            qos
+            for connection in self._reader.connections
+            if connection.topic == topic
+            for qos in connection.ext.offered_qos_profiles  # of each publisher
+        ]
+        if not offered:
+            return None
+        return sum(
+            max(qos.depth, 1) for qos in offered if qos.durability is QosDurability.TRANSIENT_LOCAL
+        )
 
     def close(self) -> None:
         """Close the files; safe to call twice."""

@@ -25,8 +25,9 @@ from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 
 #: What the graph takes in, and so answers.
 INPUTS = (IMAGE, COMPRESSED, SKELETONS)
-#: Of topics that late joiners need.
-LATCHED = ('action_recognition/msg/LabelInfo', 'tf2_msgs/msg/TFMessage')
+LABELS = 'action_recognition/msg/LabelInfo'
+#: The last part of the name of a topic on which several nodes each say a thing once, for good.
+TF_STATIC = 'tf_static'
 #: What can be waited for.
 ANSWERS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}
 #: Seconds between two messages of /clock.
@@ -144,7 +145,7 @@ class BagPlayer:
                 continue
             try:
                 self._publishers[topic] = self._node.create_publisher(
-                    message_type(kind), topic, self._qos(kind)
+                    message_type(kind), topic, self._qos(topic)
                 )
             except UserError as error:
                 self.tally.left_out[topic] = str(error)
@@ -153,10 +154,17 @@ class BagPlayer:
             raise UserError(f'there is nothing to play in {self._bag.path}: {reasons}')
         self.tally.played = dict.fromkeys(self._publishers, 0)
 
-    def _qos(self, kind: str) -> QoSProfile:
+    def _qos(self, topic: str) -> QoSProfile:
+        kind, is_tf = self._bag.types[topic], topic.rpartition('/')[2] == TF_STATIC
         if kind in (IMAGE, COMPRESSED):
             return image_qos(reliable=bool(self._options.lockstep))
-        return latched_qos() if kind in LATCHED else result_qos()
+        kept = self._bag.kept(topic)
+        if kept == 0 or (kept is None and kind != LABELS and not is_tf):
+            return result_qos()
+        qos = latched_qos()
+        # This one publisher stands for all that were recorded.
+        qos.depth = self._bag.count([topic]) if is_tf else kept or 1
+        return qos
 
     def _await_listeners(self) -> None:
         """Until an input has a listener, or where there is none any topic, and answers come; then
