@@ -71,18 +71,18 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         'exit_at_end',
-        default_value='false',
-        choices=['true', 'false'],
+        default_value='',
+        choices=['', 'true', 'false'],
         description='Shut everything down when `source` ends.',
     ),
     DeclareLaunchArgument(
         'autostart',
-        default_value='true',
-        choices=['true', 'false'],
+        default_value='',
+        choices=['', 'true', 'false'],
         description='Activate the nodes; false leaves them to a lifecycle manager.',
     ),
     DeclareLaunchArgument(
-        'use_sim_time', default_value='false', choices=['true', 'false'], description='Use /clock.'
+        'use_sim_time', default_value='', choices=['', 'true', 'false'], description='Use /clock.'
     ),
     DeclareLaunchArgument(
         'rviz', default_value='false', choices=['true', 'false'], description='Start RViz.'
@@ -137,7 +137,8 @@ def node(context: LaunchContext, executable: str, **options: object) -> Node:
         if text
     }
     for flag in ('autostart', 'exit_at_end', 'use_sim_time'):
-        overrides[flag] = is_set(context, flag)
+        if argument(context, flag):
+            overrides[flag] = is_set(context, flag)
     if max_size := argument(context, 'max_size'):
         overrides['max_size'] = int(max_size)
     return Node(

@@ -36,7 +36,7 @@ def load(path):
 
 @pytest.fixture
 def describe(monkeypatch):
-    """Runs the main launch file with these arguments; returns its nodes and environment."""
+    """Runs the main launch file with these arguments; its nodes, with what they were made of."""
     launch = pytest.importorskip('launch', reason='launch is not installed')
     pytest.importorskip('launch_ros', reason='launch_ros is not installed')
     for name in list(os.environ):
@@ -44,6 +44,13 @@ def describe(monkeypatch):
             monkeypatch.delenv(name)
     module = load(LAUNCH / 'action_recognition.launch.py')
     monkeypatch.setattr(module, 'share', lambda *path: str(LAUNCH.parent.joinpath(*path)))
+
+    class Node(module.Node):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.options = options
+
+    monkeypatch.setattr(module, 'Node', Node)
 
     def describe(**arguments):
         context = launch.LaunchContext()
@@ -66,6 +73,21 @@ def test_nodes_of_the_arguments(describe):
     assert set(describe(composed='true', behaviors='rules.yaml')) == {'pipeline', 'behavior'}
     assert set(describe(rviz='true')) == {'perception', 'recognizer', 'rviz2'}
     assert 'static_transform_publisher' in describe(source='0', rviz='true')
+
+
+def test_what_is_not_given_is_left_to_the_parameter_file(describe):
+    def overrides(**arguments):
+        return describe(source='0', **arguments)['camera'].options['parameters'][1]
+
+    assert set(overrides()) == {'source'}
+    given = overrides(autostart='false', exit_at_end='true', use_sim_time='false', max_size='320')
+    del given['source']
+    assert given == {
+        'autostart': False,
+        'exit_at_end': True,
+        'use_sim_time': False,
+        'max_size': 320,
+    }
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
