@@ -18,6 +18,8 @@ from launch_ros.substitutions import FindPackageShare
 from action_recognition import fastdds
 
 PACKAGE = 'action_recognition'
+#: The `source` that stands for the images of a topic.
+TOPIC = 'topic'
 
 
 def share(*path: str) -> PathJoinSubstitution:
@@ -30,10 +32,11 @@ ARGUMENTS = (
         'source',
         default_value='',
         description='What the camera node plays: image, directory, video, bag, camera (0, '
-        '/dev/video0), URL. Empty: no camera node, images come from the topic `image`.',
+        '/dev/video0), URL, or `topic` to scale and thin the images of the topic `image`. Empty: '
+        'no camera node, perception takes the images of the topic `image`.',
     ),
     DeclareLaunchArgument(
-        'image', default_value='image', description='Topic of the images of a camera driver.'
+        'image', default_value='', description='Topic of the images of a camera driver.'
     ),
     DeclareLaunchArgument(
         'image_transport', default_value='', description='How they come: raw or compressed.'
@@ -106,14 +109,17 @@ def generate_launch_description() -> LaunchDescription:
 def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The nodes that these arguments ask for."""
     source, behaviors = (argument(context, name) for name in ('source', 'behaviors'))
-    remappings = [] if source else [('image', argument(context, 'image'))]
+    image = argument(context, 'image')
+    remapped = {'': 'image', TOPIC: 'image_in'}.get(source)
+    remappings = [(remapped, image)] if image and remapped else []
     at_end = Shutdown(reason='the source has ended') if is_set(context, 'exit_at_end') else None
     if is_set(context, 'composed'):
         nodes = [node(context, 'pipeline', remappings=remappings, on_exit=at_end)]
     else:
-        nodes = [node(context, 'recognizer'), node(context, 'perception', remappings=remappings)]
+        to_perception, to_camera = ([], remappings) if source else (remappings, [])
+        nodes = [node(context, 'recognizer'), node(context, 'perception', remappings=to_perception)]
         if source:
-            nodes.append(node(context, 'camera', on_exit=at_end))
+            nodes.append(node(context, 'camera', remappings=to_camera, on_exit=at_end))
     if behaviors:
         nodes.append(node(context, 'behavior'))
     if is_set(context, 'rviz'):
@@ -123,9 +129,11 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def node(context: LaunchContext, executable: str, **options: object) -> Node:
     """A node of this package. It names itself: `pipeline` holds several."""
+    source = argument(context, 'source')
     texts = {
-        'source': argument(context, 'source'),
-        'image_transport': argument(context, 'image_transport'),
+        'source': source,
+        # Of whom the driver's images come to.
+        'transport' if source == TOPIC else 'image_transport': argument(context, 'image_transport'),
         'device': argument(context, 'device'),
         'rules': argument(context, 'behaviors'),
         'lockstep': argument(context, 'lockstep'),

@@ -26,7 +26,7 @@ PACKAGE = 'action_recognition'
 READY = (b'perception]: active', b'recognizer]: active')
 #: Handed on to action_recognition.launch.py as they are.
 ARGUMENTS = {
-    'image': 'image',
+    'image': '',
     'image_transport': '',
     'composed': 'false',
     'device': '',

@@ -75,6 +75,29 @@ def test_nodes_of_the_arguments(describe):
     assert 'static_transform_publisher' in describe(source='0', rviz='true')
 
 
+@pytest.mark.parametrize(
+    ('source', 'composed', 'executable', 'topic', 'parameter'),
+    [
+        ('', 'false', 'perception', 'image', 'image_transport'),
+        ('', 'true', 'pipeline', 'image', 'image_transport'),
+        ('topic', 'false', 'camera', 'image_in', 'transport'),
+        ('topic', 'true', 'pipeline', 'image_in', 'transport'),
+    ],
+)
+def test_the_images_of_a_driver(describe, source, composed, executable, topic, parameter):
+    nodes = describe(
+        source=source, composed=composed, image='/eye/image_raw', image_transport='compressed'
+    )
+    remappings = {name: node.options.get('remappings') for name, node in nodes.items()}
+    assert remappings.pop(executable) == [(topic, '/eye/image_raw')]
+    assert not any(remappings.values())
+    given = nodes[executable].options['parameters'][1]
+    assert given[parameter].evaluate(None) == 'compressed'
+    assert len({'transport', 'image_transport'} & set(given)) == 1
+    nodes = describe(source=source, composed=composed)  # or `image` would be its own image_in
+    assert not any(node.options.get('remappings') for node in nodes.values())
+
+
 def test_what_is_not_given_is_left_to_the_parameter_file(describe):
     def overrides(**arguments):
         return describe(source='0', **arguments)['camera'].options['parameters'][1]
