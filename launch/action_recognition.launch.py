@@ -7,6 +7,7 @@ Arguments left empty leave the parameter to `params_file`.
 """
 
 import os
+from collections.abc import Sequence
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
@@ -20,6 +21,8 @@ from action_recognition import fastdds
 PACKAGE = 'action_recognition'
 #: The `source` that stands for the images of a topic.
 TOPIC = 'topic'
+#: Seconds before a node that has ended is started again.
+RESPAWN_DELAY = 2.0
 
 
 def share(*path: str) -> PathJoinSubstitution:
@@ -79,6 +82,19 @@ ARGUMENTS = (
         description='Shut everything down when `source` ends.',
     ),
     DeclareLaunchArgument(
+        'required',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Shut everything down when a node ends, for whatever reason.',
+    ),
+    DeclareLaunchArgument(
+        'respawn',
+        default_value='false',
+        choices=['true', 'false'],
+        description=f'Start a node that ends again after {RESPAWN_DELAY:g} s, unless its end is '
+        'that of everything.',
+    ),
+    DeclareLaunchArgument(
         'autostart',
         default_value='',
         choices=['', 'true', 'false'],
@@ -112,14 +128,13 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     image = argument(context, 'image')
     remapped = {'': 'image', TOPIC: 'image_in'}.get(source)
     remappings = [(remapped, image)] if image and remapped else []
-    at_end = Shutdown(reason='the source has ended') if is_set(context, 'exit_at_end') else None
     if is_set(context, 'composed'):
-        nodes = [node(context, 'pipeline', remappings=remappings, on_exit=at_end)]
+        nodes = [node(context, 'pipeline', remappings, plays=True)]
     else:
         to_perception, to_camera = ([], remappings) if source else (remappings, [])
-        nodes = [node(context, 'recognizer'), node(context, 'perception', remappings=to_perception)]
+        nodes = [node(context, 'recognizer'), node(context, 'perception', to_perception)]
         if source:
-            nodes.append(node(context, 'camera', remappings=to_camera, on_exit=at_end))
+            nodes.append(node(context, 'camera', to_camera, plays=True))
     if behaviors:
         nodes.append(node(context, 'behavior'))
     if is_set(context, 'rviz'):
@@ -127,8 +142,17 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return nodes
 
 
-def node(context: LaunchContext, executable: str, **options: object) -> Node:
-    """A node of this package. It names itself: `pipeline` holds several."""
+def node(
+    context: LaunchContext,
+    executable: str,
+    remappings: Sequence[tuple[str, str]] = (),
+    plays: bool = False,
+) -> Node:
+    """A node of this package. It names itself: `pipeline` holds several.
+
+    Args:
+        plays: it is what plays `source`.
+    """
     source = argument(context, 'source')
     texts = {
         'source': source,
@@ -149,14 +173,19 @@ def node(context: LaunchContext, executable: str, **options: object) -> Node:
             overrides[flag] = is_set(context, flag)
     if max_size := argument(context, 'max_size'):
         overrides['max_size'] = int(max_size)
+    if is_set(context, 'required') or (plays and is_set(context, 'exit_at_end')):
+        end = {'on_exit': Shutdown(reason=f'{executable} has ended')}
+    else:
+        end = {'respawn': is_set(context, 'respawn'), 'respawn_delay': RESPAWN_DELAY}
     return Node(
         package=PACKAGE,
         executable=executable,
+        remappings=remappings,
         namespace=argument(context, 'namespace'),
         parameters=[argument(context, 'params_file'), overrides],
         ros_arguments=['--log-level', argument(context, 'log_level')],
         output='screen',
-        **options,
+        **end,
     )
 
 

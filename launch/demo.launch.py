@@ -27,6 +27,7 @@ ARGUMENTS = {
     'max_size': '640',
     'lockstep': 'actions',
     'exit_at_end': 'true',
+    'required': 'true',
     'rviz': 'false',
     'log_level': 'info',
 }

@@ -2,10 +2,10 @@
 
     ros2 launch action_recognition replay.launch.py bag:=walk image:=/camera/image_raw
 
-The bag starts once perception and recognizer are ready, and its end ends the launch. It is played
-by `action-recognition play`, so `ros2 bag` is not needed, and all nodes run on its time. It plays
-on time: images that come faster than they are processed are dropped and counted in /diagnostics.
-To process every image, give the bag as `source` of demo.launch.py.
+The bag starts once perception and recognizer are ready; its end, or that of a node, ends the
+launch. It is played by `action-recognition play`, so `ros2 bag` is not needed, and all nodes run on
+its time. It plays on time: images that come faster than they are processed are dropped and counted
+in /diagnostics. To process every image, give the bag as `source` of demo.launch.py.
 """
 
 from launch import LaunchDescription
@@ -37,6 +37,8 @@ ARGUMENTS = {
     'behaviors': '',
     'rviz': 'false',
 }
+#: Handed on as well. The bag would wait for ever for nodes that do not start or have ended.
+FIXED = {'use_sim_time': 'true', 'autostart': 'true', 'required': 'true'}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -52,7 +54,7 @@ def generate_launch_description() -> LaunchDescription:
     graph = IncludeLaunchDescription(
         PathJoinSubstitution([FindPackageShare(PACKAGE), 'launch', 'action_recognition.launch.py']),
         launch_arguments=[
-            ('use_sim_time', 'true'),
+            *FIXED.items(),
             *((name, LaunchConfiguration(name)) for name in ARGUMENTS),
         ],
     )

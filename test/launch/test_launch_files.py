@@ -113,6 +113,33 @@ def test_what_is_not_given_is_left_to_the_parameter_file(describe):
     }
 
 
+RULES = {'behaviors': 'rules.yaml', 'rviz': 'true'}
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'ending', 'again'),
+    [
+        ({}, '', ''),
+        ({'required': 'true'}, 'camera perception recognizer behavior', ''),
+        ({'respawn': 'true'}, '', 'camera perception recognizer behavior'),
+        ({'respawn': 'true', 'exit_at_end': 'true'}, 'camera', 'perception recognizer behavior'),
+        ({'composed': 'true', 'exit_at_end': 'true'}, 'pipeline', ''),
+        ({'composed': 'true', 'respawn': 'true'}, '', 'pipeline behavior'),
+        ({'required': 'true', 'respawn': 'true'}, 'camera perception recognizer behavior', ''),
+    ],
+)
+def test_what_the_end_of_a_node_leads_to(describe, arguments, ending, again):
+    from launch.actions import Shutdown
+
+    nodes = describe(source='0', **RULES, **arguments)
+    ends = {name for name, node in nodes.items() if 'on_exit' in node.options}
+    assert ends == set(ending.split())
+    assert all(isinstance(nodes[name].options['on_exit'], Shutdown) for name in ends)
+    respawned = {name for name, node in nodes.items() if node.options.get('respawn')}
+    assert respawned == set(again.split())
+    assert all(nodes[name].options['respawn_delay'] > 0 for name in respawned)
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
 def test_every_argument_is_described(path):
     pytest.importorskip('launch_ros', reason='launch_ros is not installed')
@@ -158,6 +185,7 @@ def test_a_replay_hands_on_all_it_is_told_about_the_nodes():
     (graph,) = [e for e in entities if isinstance(e, IncludeLaunchDescription)]
     handed_on = dict(graph.launch_arguments)
     assert {'namespace', 'image', 'params_file'} <= declared
-    assert declared - {'bag', 'rate'} == handed_on.keys() - {'use_sim_time'}
-    assert handed_on['use_sim_time'] == 'true'
+    fixed = {name: handed_on.pop(name) for name in ('use_sim_time', 'autostart', 'required')}
+    assert declared - {'bag', 'rate'} == handed_on.keys()
+    assert set(fixed.values()) == {'true'}
     assert 'log_level' not in declared  # the bag waits for what nodes log as information
