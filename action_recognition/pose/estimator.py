@@ -23,7 +23,7 @@ from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.mirror import merge_mirrored, with_mirrored
 from action_recognition.pose.runtimes import Runtime, create_runtime
 from action_recognition.pose.tensorrt_runtime import engine_path
-from action_recognition.skeleton import Poses
+from action_recognition.skeleton import FloatArray, Poses
 
 #: Grey that fills the input where the image does not; training fills with it too.
 PADDING = 114
@@ -257,21 +257,22 @@ def image_size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], float]:
+def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """Scale an image to about input_size^2 pixels and pad it right and below to whole cells.
 
     Returns:
-        The padded image and the scale from image pixels to its pixels.
+        The padded image and the scales (2,) of x and y from image pixels to its pixels. They differ
+        a little, for sides are whole pixels.
     """
     height, width = image.shape[:2]
-    scale = input_size / float(np.sqrt(height * width))
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    nominal = input_size / float(np.sqrt(height * width))
+    size = max(round(width * nominal), 1), max(round(height * nominal), 1)
     resized = resize(image, size)
     right, below = -size[0] % STRIDE, -size[1] % STRIDE
     padded = cv2.copyMakeBorder(
         resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[PADDING] * 3
     )
-    return padded, scale
+    return padded, np.array([size[0] / width, size[1] / height], np.float32)
 
 
 def resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from action_recognition.errors import UserError
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import (
+    PADDING,
     EstimatorConfig,
     NetworkEstimator,
     create_estimator,
@@ -33,13 +34,20 @@ PLAIN = EstimatorConfig(runtime='torch')
 
 
 class KnowsTheAnswer:
-    """Stands in for a runtime: sees the person at `SKELETON` of a 640x480 image."""
+    """Stands in for a runtime: sees the person at `xy` of an image (width, height).
+
+    All that is not grey is the image, so nothing here knows how it was scaled.
+    """
 
     name, device = 'oracle float32', 'cpu'
 
+    def __init__(self, xy=SKELETON, size=(640, 480)):
+        self.xy, self.size = xy, size
+
     def __call__(self, images):
-        scale = 224 / np.sqrt(640 * 480)
-        xy = torch.from_numpy((SKELETON + 0.5) * scale - 0.5)[None, None].float()
+        image = (images[0] != PADDING).any(-1)
+        scale = np.array([image.any(0).sum(), image.any(1).sum()]) / self.size
+        xy = torch.from_numpy((self.xy + 0.5) * scale - 0.5)[None, None].float()
         cells = (images.shape[1] // 8, images.shape[2] // 8)
         targets = encode(xy, torch.ones(1, 1, dtype=torch.bool), cells)
         return StageOutput(targets.joints, targets.limbs)
@@ -72,19 +80,22 @@ def saved(tmp_path):
     return path
 
 
-def test_joints_come_back_in_pixels_of_the_image():
-    image = np.zeros((480, 640, 3), np.uint8)
-    poses = estimator_of(KnowsTheAnswer()).estimate(image, stamp=42)
-    assert (poses.stamp, poses.image_size) == (42, (640, 480))
+@pytest.mark.parametrize('size', [(640, 480), (480, 640), (1280, 720), (1920, 1080), (1001, 333)])
+def test_joints_come_back_in_pixels_of_the_image(size):
+    """Near the right border, where it tells most that the input's sides are whole pixels."""
+    there = (SKELETON + np.array([300, 0])) * size / (640, 480)
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    poses = estimator_of(KnowsTheAnswer(there, size)).estimate(image, stamp=42)
+    assert (poses.stamp, poses.image_size) == (42, size)
     np.testing.assert_array_equal(poses.track_id, [-1])
-    np.testing.assert_allclose(poses.xy[0], SKELETON, atol=0.5)
+    np.testing.assert_allclose(poses.xy[0], there, atol=0.1)
 
 
 @pytest.mark.parametrize('size', [(480, 640), (640, 480), (100, 1000), (17, 23), (1, 1)])
 def test_fit_keeps_the_shape_and_about_the_area(size):
     fitted, scale = fit(np.full((*size, 3), 200, np.uint8), 224)
     assert fitted.shape[0] % 8 == fitted.shape[1] % 8 == 0
-    height, width = round(size[0] * scale), round(size[1] * scale)
+    width, height = np.round(np.array(size[::-1]) * scale).astype(int)
     assert (fitted[:height, :width] == 200).all()
     assert 0 <= fitted.shape[0] - height < 8
     assert 0 <= fitted.shape[1] - width < 8
