@@ -25,7 +25,7 @@ from action_recognition.nodes.images import (
     shrink,
     to_bgr,
 )
-from action_recognition.nodes.player import Playback, Player, Thinner
+from action_recognition.nodes.player import READY_INTERVAL, Playback, Player, Thinner
 from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
 
@@ -42,7 +42,10 @@ DISCOVERY_TIME = 0.5
 
 
 class CameraNode(StageNode):
-    """Publishes `image`, and `image/compressed` where somebody subscribes to it."""
+    """Publishes `image`, and `image/compressed` where somebody subscribes to it.
+
+    What a receiver in this process does not take, for it is not active, is counted as refused.
+    """
 
     NAME = 'camera'
     SETTINGS = (
@@ -103,8 +106,11 @@ class CameraNode(StageNode):
         self, *, opener: Callable[[str, float], Source] = open_source, **node_options: Any
     ) -> None:
         super().__init__(**node_options)
-        #: Receivers in this process; while there are any, `image` is published on demand only.
-        self.receivers: list[Callable[[Picture], None]] = []
+        #: Receivers in this process, which say whether they took the image; while there are any,
+        #: `image` is published on demand only.
+        self.receivers: list[Callable[[Picture], bool]] = []
+        #: The nodes of this process for whom a file waits to be active.
+        self.awaited: list[StageNode] = []
         self._opener = opener
         self._player: Player | None = None
         self._relay: Worker[Image | CompressedImage] | None = None
@@ -193,7 +199,7 @@ class CameraNode(StageNode):
 
     def _has_listener(self) -> bool:
         if self.receivers:
-            return True
+            return all(node.is_active for node in self.awaited)
         publishers = (self._raw, self._jpeg)
         heard = any(publisher.get_subscription_count() for publisher in publishers)
         if self._lockstep == OFF or not heard:
@@ -219,21 +225,32 @@ class CameraNode(StageNode):
 
     def _send(self, header: Header, image: BgrImage) -> None:
         picture = Picture(header, shrink(image, self.value('max_size')))
-        self._emit(picture)
-        self.health.count('published')
         if self._lockstep != OFF:
+            self._await_receivers()
+        taken = self._emit(picture)
+        self.health.count('published')
+        if self._lockstep != OFF and taken:
             self._await_answer(picture)
 
-    def _emit(self, picture: Picture) -> None:
+    def _emit(self, picture: Picture) -> bool:
+        """Hand the image to everybody; False if a receiver in this process refused it."""
         with self.health.timed('publish'):
             self.health.sent('image')
-            for receive in self.receivers:
-                receive(picture)
+            taken = [receive(picture) for receive in self.receivers]
+            self.health.count('refused', taken.count(False))
             if not self.receivers or self._raw.get_subscription_count():
                 self._raw.publish(bgr_to_image(picture.image, picture.header))
             if self._jpeg.get_subscription_count():
                 quality = self.value('jpeg_quality')
                 self._jpeg.publish(bgr_to_jpeg(picture.image, picture.header, quality))
+        return all(taken)
+
+    def _await_receivers(self) -> None:
+        """While a node of this process is not active, a file in lockstep stands still."""
+        player = self._player
+        while player and not all(node.is_active for node in self.awaited):
+            if player.stopping.wait(READY_INTERVAL):
+                return
 
     def _await_answer(self, picture: Picture) -> None:
         stamp = stamp_to_ns(picture.header.stamp)
@@ -241,7 +258,8 @@ class CameraNode(StageNode):
         for attempt in range(ATTEMPTS):
             if attempt:
                 self.health.count('sent_again')
-                self._emit(picture)
+                if not self._emit(picture):
+                    return
             with self._answer:
                 if self._answer.wait_for(lambda: self._is_over(stamp), timeout):
                     return

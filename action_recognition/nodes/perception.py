@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -38,6 +39,20 @@ TRACKER = TrackerConfig()
 MOST_REPEATS = 2
 
 EstimatorFactory = Callable[[str, str, EstimatorConfig], PoseEstimator]
+
+#: What the layers below the nodes, which know no ROS, warn by.
+PACKAGE_LOG = logging.getLogger('action_recognition')
+
+
+class Warnings(logging.Handler):
+    """Passes the text of warnings on."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._warn = warn
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._warn(record.getMessage())
 
 
 class PerceptionNode(StageNode):
@@ -193,6 +208,7 @@ class PerceptionNode(StageNode):
         self, *, estimator_factory: EstimatorFactory = create_estimator, **node_options: Any
     ) -> None:
         super().__init__(**node_options)
+        self._warnings = Warnings(lambda text: self.warn(text, text))
         #: Receivers of every result in this process, called in the thread of the network.
         self.receivers: list[Callable[[Header, Poses], None]] = []
         #: Whether images come from the topic; the pipeline hands them over in memory instead.
@@ -214,6 +230,7 @@ class PerceptionNode(StageNode):
         self._markers = self.advertise(MarkerArray, 'markers', result_qos())
 
     def start(self) -> None:
+        PACKAGE_LOG.addHandler(self._warnings)
         config = self._config({})
         estimator = RevivingEstimator(
             lambda device: self._estimator_factory(config.model, device, config.estimator),
@@ -246,18 +263,25 @@ class PerceptionNode(StageNode):
         if self._estimator:
             self._estimator.close()
             self._estimator = None
+        PACKAGE_LOG.removeHandler(self._warnings)
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         config = self._config(changes)
         self._stage.tracker.config = config.tracker
         self._stage.gaze.config = config.look
 
-    def accept(self, picture: Picture) -> None:
-        """Take an image from a stage in this process, as if it had come by the topic."""
+    def accept(self, picture: Picture) -> bool:
+        """Take an image from a stage in this process, as if it had come by the topic.
+
+        Returns:
+            False if the node is not active and refuses it.
+        """
         worker = self._worker
-        if worker:
-            self.health.received()
-            self.health.count('dropped', worker.offer(picture))
+        if not worker:
+            return False
+        self.health.received()
+        self.health.count('dropped', worker.offer(picture))
+        return True
 
     def _describe(self, estimator: PoseEstimator) -> None:
         self.health.fact('model', estimator.name)

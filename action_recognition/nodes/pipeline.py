@@ -32,6 +32,7 @@ def connect(
     if camera is None:
         return
     camera.receivers.append(perception.accept)
+    camera.awaited += [perception, recognizer]
     perception.subscribes = False
     perception.receivers.append(
         lambda header, _: camera.acknowledge('skeletons', stamp_to_ns(header.stamp))

@@ -214,7 +214,7 @@ def test_the_end_of_the_source_can_end_the_process(graph, make_source, monkeypat
     monkeypatch.setattr(camera_module, 'LINGER', 0.0)
     graph.node(
         CameraNode, opener=opens(make_source(frames=1)), parameters=MEDIA | {'exit_at_end': True}
-    ).receivers.append(lambda picture: None)
+    ).receivers.append(lambda picture: True)
     with pytest.raises(ExternalShutdownException):
         graph.until(lambda: False)
 
@@ -224,7 +224,7 @@ def test_a_file_that_breaks_off_has_not_finished(graph, make_source, monkeypatch
     source = make_source()
     source.read = lambda: 1 / 0
     node = graph.node(CameraNode, opener=opens(source), parameters=MEDIA | {'exit_at_end': True})
-    node.receivers.append(lambda picture: None)
+    node.receivers.append(lambda picture: True)
     with pytest.raises(ExternalShutdownException):
         graph.until(lambda: False)
     assert node.health.report('', 'active').message.startswith('ZeroDivisionError')

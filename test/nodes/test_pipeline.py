@@ -27,7 +27,7 @@ FRAMES = 12
 def play(graph, estimator, recognizer, make_source):
     """Plays a source through the three nodes under a namespace; returns them and what came out."""
 
-    def play(namespace, composed, source=None, **parameters):
+    def play(namespace, composed, source=None, first=None, **parameters):
         options = {'namespace': namespace, 'active': False}
         camera = graph.node(
             CameraNode,
@@ -51,8 +51,13 @@ def play(graph, estimator, recognizer, make_source):
             node.trigger_configure()
         skeletons = graph.collect(SkeletonArray, f'{namespace}/skeletons', result_qos())
         actions = graph.collect(ActionLabelArray, f'{namespace}/actions', result_qos())
+        if first is not None:
+            nodes[first].trigger_activate()
+            for _ in range(10):  # in which the whole source would be over
+                graph.executor.spin_once(timeout_sec=0.05)
         for node in reversed(nodes):
-            node.trigger_activate()
+            if not node.is_active:
+                node.trigger_activate()
         return nodes, skeletons, actions
 
     return play
@@ -102,6 +107,40 @@ def test_a_live_source_is_accounted_for(graph, play, make_source):
     graph.until(lambda: len(skeletons) == perception.health.counted('processed'))
     assert camera.health.counted('published') == perception.health.counted('received') == 50
     assert recogniser.health.counted('processed') == perception.health.counted('processed')
+
+
+@pytest.mark.parametrize('lockstep', ['off', 'actions'])
+def test_a_file_waits_until_everybody_is_active(graph, play, make_source, lockstep):
+    source = make_source(frames=FRAMES, fps=1000)
+    (camera, perception, recogniser), skeletons, _ = play(
+        '/late', True, source, first=0, lockstep=lockstep, lockstep_timeout=600.0
+    )
+    graph.until(lambda: is_finished(camera))
+    graph.until(lambda: recogniser.health.counted('processed') >= len(skeletons) > 0)
+    assert camera.health.counted('published') == perception.health.counted('received') == FRAMES
+    assert camera.health.counted('refused') == 0
+
+
+@pytest.mark.parametrize('lockstep', ['off', 'actions'])
+def test_images_for_a_node_that_is_not_active_are_counted_or_in_lockstep_kept(
+    graph, play, lockstep
+):
+    (camera, perception, _), _, _ = play(
+        '/gone', True, loop=True, lockstep=lockstep, lockstep_timeout=0.5
+    )
+    count = camera.health.counted
+    graph.until(lambda: count('published') > 2)
+    perception.trigger_deactivate()
+    if lockstep == 'off':
+        graph.until(lambda: count('refused') > 2)
+    else:
+        for _ in range(20):
+            graph.executor.spin_once(timeout_sec=0.05)
+        assert count('refused') <= 1
+    perception.trigger_activate()
+    received = perception.health.counted('received')
+    graph.until(lambda: perception.health.counted('received') > received + 2)
+    assert count('unanswered') == 0
 
 
 @pytest.mark.parametrize('composed', [False, True])
