@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 from torch import nn
 
@@ -24,8 +22,7 @@ class Recognizer(nn.Module):
         """Raises: ValueError, the temperature is no finite float32 above 0."""
         super().__init__()
         limits = np.finfo(np.float32)
-        if not (
-            isinstance(temperature, Real) and float(limits.tiny) <= temperature <= float(limits.max)
-        ):
+        least, most = float(limits.tiny), float(limits.max)
+        if not (isinstance(temperature, (int, float)) and least <= temperature <= most):
             raise ValueError(f'temperature must be a finite number above 0, not {temperature!r}')
         self.num_classes, self.temperature = num_classes, temperature
