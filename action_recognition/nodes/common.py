@@ -210,17 +210,21 @@ class StageNode(LifecycleNode):
 
         return Worker(name, turn)
 
-    def attempt(self, work: Callable[[], None]) -> bool:
-        """Run the work on one input; what goes wrong is counted, logged and survived."""
+    def attempt(self, work: Callable[[], None], counter: str = '') -> bool:
+        """Run the work on one input; what goes wrong is counted, logged and survived.
+
+        Args:
+            counter: where it is counted; default: 'rejected' for a `UserError`, else 'errors'.
+        """
         try:
             work()
         except UserError as error:
-            self.health.count('rejected')
+            self.health.count(counter or 'rejected')
             self.warn(type(error).__name__, str(error))
         except Exception as error:
             if not self.context.ok():
                 return False  # interrupted in the middle of the work
-            self.health.count('errors')
+            self.health.count(counter or 'errors')
             self.warn(
                 type(error).__name__,
                 f'{type(error).__name__}: {error} (a fault in this package: please report it)',

@@ -59,7 +59,8 @@ class PerceptionNode(StageNode):
     """Subscribes `image`, publishes `skeletons`; `annotated` and `markers` where wanted.
 
     The network runs in a thread of its own on the latest image. Every image is counted once:
-    received = processed + repeated + dropped + rejected + errors.
+    received = processed + repeated + dropped + rejected + errors. What fails after the answer is
+    out (drawing, the look for newcomers) counts as late_errors.
     """
 
     NAME = 'perception'
@@ -318,7 +319,11 @@ class PerceptionNode(StageNode):
         self._publish(item.header, poses)
         self.health.count('processed')
         self.health.count('people', len(poses))
-        self._draw(item.header, image, poses)
+        self.attempt(partial(self._finish, item.header, image, poses), 'late_errors')
+
+    def _finish(self, header: Header, image: BgrImage, poses: Poses) -> None:
+        """What can wait until the answer is out."""
+        self._draw(header, image, poses)
         self.health.count('full_images', self._stage.look_around())
 
     def _publish(self, header: Header, poses: Poses) -> None:

@@ -36,7 +36,9 @@ class RecognizerNode(StageNode):
     """Subscribes `skeletons`, publishes `actions` for each, the latched `labels`, `markers`.
 
     An update takes a fraction of a millisecond, so it runs in the executor. Every message is
-    counted once: received = processed + repeated + rejected + errors.
+    counted once: received = processed + repeated + rejected + errors + refused, which is what comes
+    from a stage in this process while the node is not active. Markers that fail count as
+    late_errors.
     """
 
     NAME = 'recognizer'
@@ -182,6 +184,7 @@ class RecognizerNode(StageNode):
     def _process(self, header: Header, poses: Poses, number: int | None = None) -> None:
         with self._busy:
             if self._stage is None:
+                self.health.count('refused')
                 return
             # A sender who has begun to count again does so with the ids of people as well.
             anew = number is not None and self._number is not None and number < self._number
@@ -199,10 +202,13 @@ class RecognizerNode(StageNode):
                     self._last = estimates_to_msg(verdict.estimates, header)
                 self._publish()
                 self.health.count('processed')
-                if self._markers.get_subscription_count():
-                    self._markers.publish(label_markers(poses, captions(self._last), header))
+                self.attempt(partial(self._draw, header, poses), 'late_errors')
         for receive in self.receivers:
             receive(self._last)
+
+    def _draw(self, header: Header, poses: Poses) -> None:
+        if self._markers.get_subscription_count():
+            self._markers.publish(label_markers(poses, captions(self._last), header))
 
     def _publish(self) -> None:
         with self.health.timed('publish'):

@@ -18,6 +18,7 @@ from visualization_msgs.msg import MarkerArray
 
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
+from action_recognition.nodes import perception as perception_module
 from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
@@ -132,6 +133,26 @@ def test_a_fault_of_the_network_is_survived(graph, node, feed):
     feed(image(0, grey=13))
     feed(image(40))
     assert (node.health.counted('errors'), node.health.counted('processed')) == (1, 1)
+
+
+@pytest.mark.parametrize('part', ['draw', 'look around'])
+def test_an_image_that_breaks_after_its_answer_is_counted_once(
+    graph, node, feed, monkeypatch, part
+):
+    def fail(*args):
+        raise RuntimeError('out of luck')
+
+    if part == 'draw':
+        graph.collect(Image, 'annotated', image_qos())
+        monkeypatch.setattr(perception_module, 'draw_people', fail)
+    else:
+        monkeypatch.setattr(node._stage, 'look_around', fail)
+    feed(image(0))
+    graph.until(lambda: node.health.counted('late_errors') == 1)
+    monkeypatch.undo()
+    feed(image(40))
+    assert (node.health.counted('errors'), node.health.counted('processed')) == (0, 2)
+    assert accounted(node) == node.health.counted('received') == 2
 
 
 def test_an_image_that_comes_again_is_answered_as_before(graph, node, feed, estimator):

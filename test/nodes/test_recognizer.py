@@ -13,8 +13,9 @@ from visualization_msgs.msg import MarkerArray
 
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, LabelInfo, SkeletonArray
+from action_recognition.nodes import recognizer as recognizer_module
 from action_recognition.nodes.common import latched_qos, result_qos
-from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
+from action_recognition.nodes.convert import msg_to_poses, ns_to_stamp, poses_to_msg
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.skeleton import NUM_JOINTS, Poses
 
@@ -131,6 +132,15 @@ def test_another_sender_begins_with_everybody_anew(graph, node, actions, send):
     assert new.confidence == pytest.approx(1 / 2)
 
 
+def test_people_from_a_stage_in_this_process_are_refused_while_inactive(graph, node, recognizer):
+    message = skeletons(0)
+    node.accept(message.header, msg_to_poses(message))
+    node.trigger_deactivate()
+    node.accept(message.header, msg_to_poses(message))
+    counts = {kind: node.health.counted(kind) for kind in ('received', 'processed', 'refused')}
+    assert counts == {'received': 2, 'processed': 1, 'refused': 1}
+
+
 def test_thresholds_at_run_time(graph, node, recognizer):
     labels = graph.collect(LabelInfo, 'labels', latched_qos())
     (result,) = node.set_parameters([Parameter('labels.enter', value=0.8)])
@@ -150,6 +160,14 @@ def test_markers(graph, node, send):
     send(skeletons(0))
     graph.until(lambda: markers)
     assert [marker.text for marker in markers[0].markers] == ['1 wave 50%']
+
+
+def test_markers_that_fail_are_no_second_count(graph, node, actions, send, monkeypatch):
+    graph.collect(MarkerArray, 'markers', result_qos())
+    monkeypatch.setattr(recognizer_module, 'label_markers', lambda *_: 1 / 0)
+    send(skeletons(0))
+    graph.until(lambda: node.health.counted('late_errors') == 1)
+    assert (node.health.counted('errors'), node.health.counted('processed')) == (0, 1)
 
 
 def test_deactivation_frees_the_model(graph, node, recognizer):
