@@ -52,7 +52,10 @@ class PoseEstimator(Protocol):
 
 
 class CropEstimator(PoseEstimator, Protocol):
-    """One that also finds people in crops, which is what `Gaze` needs to follow them."""
+    """One that also finds people in crops, which is what `Gaze` needs to follow them.
+
+    It may have `prepare(shape)` besides, to get ready for images of a shape (n, h, w, 3).
+    """
 
     def people(self, images: Images) -> list[People]:
         """The people in each of (n, h, w, 3) uint8 BGR images as they are, h and w multiples of 8.
@@ -60,13 +63,17 @@ class CropEstimator(PoseEstimator, Protocol):
         Joints are in pixels of the image they are in.
         """
 
-    def prepare(self, shape: Shape) -> None:
-        """Get ready for images of this shape (n, h, w, 3): the first would wait for that."""
-
 
 def sees_crops(estimator: PoseEstimator) -> TypeGuard[CropEstimator]:
     """Whether an estimator is a `CropEstimator`: ours is, those of others need not be."""
     return hasattr(estimator, 'people')
+
+
+def prepare(estimator: PoseEstimator, shape: Shape) -> None:
+    """Have an estimator get ready for images of this shape (n, h, w, 3), if it can."""
+    get_ready = getattr(estimator, 'prepare', None)
+    if get_ready:
+        get_ready(shape)
 
 
 @dataclass(frozen=True)

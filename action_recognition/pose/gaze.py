@@ -16,7 +16,13 @@ import numpy.typing as npt
 from action_recognition.errors import UserError
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.decode import People
-from action_recognition.pose.estimator import CropEstimator, PoseEstimator, image_size, sees_crops
+from action_recognition.pose.estimator import (
+    CropEstimator,
+    PoseEstimator,
+    image_size,
+    prepare,
+    sees_crops,
+)
 from action_recognition.pose.regions import cut, regions_round, to_image
 from action_recognition.skeleton import IntArray, Poses
 from action_recognition.tracking.similarity import oks
@@ -130,7 +136,7 @@ class Gaze:
         size = self.config.crop_size
         if self.config.mode == 'crops' and sees_crops(self.estimator):
             for number in range(1, self.config.max_crops + 1):
-                self.estimator.prepare((number, size, size, 3))
+                prepare(self.estimator, (number, size, size, 3))
 
     def look(self, image: npt.NDArray[np.uint8], stamp: int, known: Poses) -> Poses:
         """The people in an image, without identities.

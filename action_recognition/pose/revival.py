@@ -13,7 +13,7 @@ from action_recognition.errors import UserError
 from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.decode import People
 from action_recognition.pose.deployed import Images
-from action_recognition.pose.estimator import PoseEstimator, sees_crops
+from action_recognition.pose.estimator import PoseEstimator, prepare, sees_crops
 from action_recognition.skeleton import Poses
 
 #: Failures in a row after which the estimator is made anew: a single one may be the image's fault.
@@ -67,8 +67,8 @@ class RevivingEstimator:
         return self._ask(lambda estimator: estimator.people(images))  # type: ignore[attr-defined]
 
     def _prepare(self, shape: Shape) -> None:
-        if self._estimator and sees_crops(self._estimator):
-            self._estimator.prepare(shape)
+        if self._estimator:
+            prepare(self._estimator, shape)
 
     def _ask(self, question: Callable[[PoseEstimator], T]) -> T:
         if self._estimator is None or self._failures >= FAILURES:

@@ -428,3 +428,4 @@ def test_warm_up_prepares_for_every_number_of_crops_there_can_be():
     assert prepared == []
     Gaze(estimator, LookConfig(max_crops=3, crop_size=64)).warm_up()
     assert prepared == [(n, 64, 64, 3) for n in (1, 2, 3)]
+    Gaze(SimpleNamespace(people=None)).warm_up()  # which cannot prepare, and need not

@@ -7,6 +7,7 @@ import pytest
 
 from action_recognition.errors import UserError
 from action_recognition.pose.estimator import sees_crops
+from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.pose.revival import FAILURES, RevivingEstimator
 from action_recognition.skeleton import Poses
 
@@ -57,6 +58,15 @@ def fail(estimator, times, image=IMAGE, error=RuntimeError):
     for _ in range(times):
         with pytest.raises(error):
             estimator.estimate(image)
+
+
+def test_who_sees_crops_need_not_prepare_for_them(gpu):
+    estimator = RevivingEstimator(gpu.make, 'cpu', lambda new: None)
+    Gaze(estimator, LookConfig(mode='crops')).warm_up()
+    shapes = []
+    gpu.made[0].prepare = shapes.append
+    Gaze(estimator, LookConfig(mode='crops', max_crops=2, crop_size=64)).warm_up()
+    assert shapes == [(1, 64, 64, 3), (2, 64, 64, 3)]
 
 
 def test_a_bad_image_does_not_cost_the_estimator(gpu):
