@@ -2,7 +2,7 @@
 
 An engine file is ours alone: a line of JSON that says what it was built from and for, then
 TensorRT's own plan, which fits one version of TensorRT and one kind of GPU. TensorRT is an
-optional library; any from 8.5 (JetPack 5) on will do.
+optional library; any from 8.5 on will do, and JetPack 6 brings 8.6 or later.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from action_recognition.pose.deployed import Deployed, Images
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.onnx_file import INPUT, OUTPUTS, STRIDE, to_onnx
 
-FORMAT = 1
-#: Images from this side, in batches up to this size; the longest sides are in the header.
-LEAST_SIDE, MOST_IMAGES = 32, 16
+FORMAT = 2
+#: Images from this side, in batches up to this size; the longest sides are in the header. As many
+#: crops as perception may be set to look at (`look.max_crops`), and with `flip_test` their mirror
+#: images.
+LEAST_SIDE, MOST_IMAGES = 32, 32
 
 
 def engine_path(weights: Path) -> Path:
@@ -118,13 +120,18 @@ class TensorRtRuntime:
     @torch.inference_mode()
     def __call__(self, images: Images) -> StageOutput:
         n, height, width, _ = images.shape
-        if n > MOST_IMAGES or any(
+        if n > MOST_IMAGES:
+            raise UserError(
+                f'the TensorRT engine takes up to {MOST_IMAGES} images at once, not {n}: look at '
+                'fewer crops (look.max_crops) or without their mirror images (flip_test)'
+            )
+        if any(
             not LEAST_SIDE <= side <= most
             for side, most in zip((height, width), self._longest, strict=True)
         ):
             raise UserError(
-                f'the TensorRT engine takes up to {MOST_IMAGES} images of {LEAST_SIDE} to '
-                f'{self._longest[1]} x {self._longest[0]} pixels, not {n} of {width} x {height}: '
+                f'the TensorRT engine takes images of {LEAST_SIDE} to '
+                f'{self._longest[1]} x {self._longest[0]} pixels, not {width} x {height}: '
                 'build one by action-recognition export tensorrt --input-size'
             )
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):

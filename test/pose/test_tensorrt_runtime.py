@@ -8,12 +8,18 @@ import json
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from action_recognition.errors import UserError
 from action_recognition.pose.heads import PoseNetwork
-from action_recognition.pose.tensorrt_runtime import TensorRtRuntime, _header, build_engine
+from action_recognition.pose.tensorrt_runtime import (
+    MOST_IMAGES,
+    TensorRtRuntime,
+    _header,
+    build_engine,
+)
 
 CUDA = torch.device('cuda')
 
@@ -61,6 +67,27 @@ def test_engine_that_is_not_there(trt, network, tmp_path):
 def test_header_tells_weights_apart(trt, network):
     assert _header(trt, network, CUDA) == _header(trt, network, CUDA)
     assert _header(trt, network, CUDA) != _header(trt, PoseNetwork(1), CUDA)
+
+
+@pytest.fixture
+def runtime():
+    """An engine tuned for images of 264x200 that were never on a GPU."""
+    runtime = TensorRtRuntime.__new__(TensorRtRuntime)
+    runtime._longest = [400, 528]
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ('shape', 'reason'),
+    [
+        ((MOST_IMAGES + 1, 128, 128, 3), r'up to 32 images at once, not 33: .*look\.max_crops'),
+        ((1, 200, 536, 3), r'32 to 528 x 400 pixels, not 536 x 200: .*--input-size'),
+        ((1, 24, 264, 3), r'not 264 x 24: .*--input-size'),
+    ],
+)
+def test_images_that_the_engine_does_not_take(runtime, shape, reason):
+    with pytest.raises(UserError, match=reason):
+        runtime(np.zeros(shape, np.uint8))
 
 
 def test_engine_for_a_cpu_cannot_be_built(trt, network):
