@@ -78,15 +78,30 @@ def create_runtime(
             )
         if find_spec(runtime) is None:
             raise UserError(f'runtime {runtime!r} is not installed: pip install {runtime}')
-        return check(_create(runtime, network, device, engine), network)
+        return _working(runtime, network, device, engine)
     for name in usable[:-1]:
         if find_spec(name) is None or (name == 'tensorrt' and not (engine and engine.exists())):
             continue
         try:
-            return check(_create(name, network, device, engine), network)
-        except Exception as error:  # anything may go wrong in the libraries of other people
-            log.warning('runtime %s does not work here: %s', name, ' '.join(str(error).split()))
+            return _working(name, network, device, engine)
+        except UserError as error:
+            log.warning('%s', error)
     return TorchRuntime(network, device)
+
+
+def _working(name: str, network: PoseNetwork, device: torch.device, engine: Path | None) -> Runtime:
+    """The runtime of a name, checked.
+
+    Raises:
+        UserError: whatever went wrong.
+    """
+    try:
+        return check(_create(name, network, device, engine), network)
+    except UserError:
+        raise
+    except Exception as error:  # anything may go wrong in the libraries of other people
+        reason = ' '.join(str(error).split())
+        raise UserError(f'runtime {name!r} does not work here: {reason}') from error
 
 
 def _create(

@@ -121,18 +121,28 @@ def test_auto_takes_the_first_that_is_installed(network, monkeypatch):
     assert create_runtime(network, CPU).name == 'torch float32'
 
 
-def test_auto_passes_over_what_does_not_work_and_says_so(network, monkeypatch, caplog):
-    class Broken:
-        def __init__(self, network):
-            raise RuntimeError('illegal\ninstruction')
+class Broken:
+    def __init__(self, network):
+        raise RuntimeError('illegal\ninstruction')
 
+
+@pytest.mark.parametrize('name', ['openvino', 'onnxruntime'])
+def test_named_one_that_does_not_work_is_an_error(network, monkeypatch, name):
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
+    monkeypatch.setattr(runtimes, 'OpenVinoRuntime', Broken)
+    monkeypatch.setattr(runtimes, 'OnnxRuntime', Broken)
+    with pytest.raises(UserError, match=f"runtime '{name}' does not work here: illegal instr"):
+        create_runtime(network, CPU, name)
+
+
+def test_auto_passes_over_what_does_not_work_and_says_so(network, monkeypatch, caplog):
     monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
     monkeypatch.setattr(runtimes, 'OpenVinoRuntime', Broken)
     monkeypatch.setattr(runtimes, 'OnnxRuntime', Broken)
     with caplog.at_level(logging.WARNING):
         assert create_runtime(network, CPU).name == 'torch float32'
     assert caplog.messages == [
-        f'runtime {name} does not work here: illegal instruction'
+        f'runtime {name!r} does not work here: illegal instruction'
         for name in ('openvino', 'onnxruntime')
     ]
 
