@@ -15,7 +15,7 @@ from action_recognition.skeleton import LIMBS, NUM_JOINTS
 STAGES = 6
 #: Channels of branch L: a unit vector (x, y) for each limb.
 LIMB_CHANNELS = 2 * len(LIMBS)
-#: Width of the heads; with it the whole network has 2.1 M parameters.
+#: Width of the heads; with it the six stages and the backbone have 1.96 M parameters, three 1.49 M.
 WIDTH = 128
 
 

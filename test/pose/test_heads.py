@@ -16,9 +16,10 @@ def test_every_stage_gives_14_joints_and_13_limbs(stages):
         assert limbs.shape == (2, 26, 28, 20)
 
 
-def test_size_of_the_whole_network():
-    parameters = sum(p.numel() for p in PoseNetwork().parameters())
-    assert 1.8e6 < parameters < 2.2e6
+@pytest.mark.parametrize(('stages', 'millions'), [(6, 1.96), (3, 1.49)])
+def test_size_of_the_whole_network(stages, millions):
+    parameters = sum(p.numel() for p in PoseNetwork(stages).parameters())
+    assert round(parameters / 1e6, 2) == millions
 
 
 def test_stages_from_the_second_use_3x3_separable_convolutions():
