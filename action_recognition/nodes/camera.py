@@ -146,7 +146,7 @@ class CameraNode(StageNode):
             self._player.stop()
             self._player = None
         if self._relay:
-            self.health.count('dropped', self._relay.stop())
+            self.end_worker(self._relay)
             self._relay = None
 
     def acknowledge(self, topic: str, stamp: int) -> None:

@@ -210,6 +210,24 @@ class StageNode(LifecycleNode):
 
         return Worker(name, turn)
 
+    def end_worker(self, worker: Worker[Any]) -> bool:
+        """End a worker; what waited counts as dropped.
+
+        Returns:
+            False if it hangs: then the node has failed, and the worker keeps what it works with.
+        """
+        left = worker.stop()
+        if left is None:
+            text = (
+                f'{self.NAME} is still at work on an image that came before it was to stop; if the '
+                'device hangs, only another process can use it'
+            )
+            self.health.failed(text)
+            self.get_logger().error(text)
+            return False
+        self.health.count('dropped', left)
+        return True
+
     def attempt(self, work: Callable[[], None], counter: str = '') -> bool:
         """Run the work on one input; what goes wrong is counted, logged and survived.
 

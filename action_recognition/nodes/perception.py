@@ -258,12 +258,11 @@ class PerceptionNode(StageNode):
         )
 
     def stop(self) -> None:
-        if self._worker:
-            self.health.count('dropped', self._worker.stop())
-            self._worker = None
-        if self._estimator:
-            self._estimator.close()
-            self._estimator = None
+        worker, self._worker = self._worker, None
+        estimator, self._estimator = self._estimator, None
+        is_free = worker is None or self.end_worker(worker)
+        if estimator and is_free:
+            estimator.close()
         PACKAGE_LOG.removeHandler(self._warnings)
 
     def apply(self, changes: Mapping[str, Any]) -> None:

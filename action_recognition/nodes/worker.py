@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar('T')
 
+#: Seconds in which the item in hand has to be finished when a worker is to end.
+STOP_TIMEOUT = 10.0
+
 
 class Worker(Generic[T]):
     """Runs `work` on the items offered, outside the executor.
@@ -27,7 +30,8 @@ class Worker(Generic[T]):
         self._waiting: list[tuple[T, int]] = []
         self._stopping = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=name)
+        # A call of a GPU may hang for ever; such a thread must not hold the process.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def offer(self, item: T) -> bool:
@@ -38,13 +42,17 @@ class Worker(Generic[T]):
             self._changed.notify()
         return replaced
 
-    def stop(self) -> int:
-        """Finish the item in hand, end the thread, and say how many items were left waiting."""
+    def stop(self) -> int | None:
+        """Finish the item in hand, end the thread, and say how many items were left waiting.
+
+        Returns:
+            None if the item in hand takes too long: the thread is left behind and ends after it.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
-        return len(self._waiting)
+        self._thread.join(STOP_TIMEOUT)
+        return None if self._thread.is_alive() else len(self._waiting)
 
     def _run(self) -> None:
         while True:

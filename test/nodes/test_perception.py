@@ -19,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
 from action_recognition.nodes import perception as perception_module
+from action_recognition.nodes import worker as worker_module
 from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
@@ -226,6 +227,23 @@ def test_deactivation_frees_the_network(graph, node, feed, estimator):
     node.trigger_deactivate()
     assert estimator.closed
     graph.until(lambda: feed.publisher.get_subscription_count() == 0)
+
+
+def test_a_network_that_hangs_holds_nobody(graph, node, feed, estimator, monkeypatch):
+    monkeypatch.setattr(worker_module, 'STOP_TIMEOUT', 0.05)
+    estimator.gate.clear()
+    feed.publisher.publish(image(0))
+    graph.until(lambda: node.health.counted('received') and not node._worker._waiting)
+    hung = node._worker._thread
+    node.trigger_deactivate()
+    status = node.health.report('', 'inactive')
+    assert (status.level, node.is_active) == (DiagnosticStatus.ERROR, False)
+    assert 'still at work' in status.message
+    assert not estimator.closed  # it is in use
+    estimator.gate.set()
+    hung.join(60)
+    node.trigger_activate()
+    assert node.health.report('', 'active').level != DiagnosticStatus.ERROR
 
 
 def test_parameters_reach_network_and_tracker(graph, estimator):
