@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,8 @@ from action_recognition.nodes.session import Session
 from action_recognition.skeleton import NUM_JOINTS, Poses
 
 FRAME = 100_000_000
+#: Seconds in which anything a test waits for has happened, even on a busy machine.
+PATIENCE = 60.0
 START = 1_700_000_000_000_000_001
 
 
@@ -60,6 +63,14 @@ def spinning(graph) -> Iterator[None]:
 
 def until(graph, session, condition) -> None:
     graph.until(lambda: session.spin(0.02) or condition())
+
+
+def until_state(session, state) -> None:
+    """While the graph spins in a thread of its own."""
+    deadline = time.monotonic() + PATIENCE
+    while (now := session.state('camera')) != state:
+        assert time.monotonic() < deadline, f'{now}, not {state}'
+        session.spin(0.02)
 
 
 def header(i: int) -> Header:
@@ -142,15 +153,13 @@ def test_switching_the_camera(graph, session, make_source):
         ):
             if transition:
                 assert session.switch('camera', transition)
-            while session.state('camera') != state:
-                session.spin(0.02)
+            until_state(session, state)
 
 
 def test_a_transition_that_fails(graph, session):
     graph.node(CameraNode, active=False, parameters={'autostart': False})  # without a source
     with spinning(graph):
-        while not session.state('camera'):
-            session.spin(0.02)
+        until_state(session, 'unconfigured')
         assert session.switch('camera', Transition.TRANSITION_CONFIGURE)
         assert not session.switch('camera', Transition.TRANSITION_ACTIVATE)
 
