@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import logging
 
 import cv2
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -26,6 +29,7 @@ from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
 from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.pose.decode import People
 from action_recognition.pose.gaze import LookConfig
+from action_recognition.pose.tensorrt_runtime import MOST_IMAGES
 from action_recognition.skeleton import NUM_JOINTS, Poses
 
 
@@ -393,6 +397,35 @@ def test_another_size_of_the_image_and_a_clock_jump_are_looked_at_in_full(graph)
         graph.until(lambda n=i: len(skeletons) == n + 1)
     assert estimator.inputs == [(240, 320, 3), (1, 96, 96, 3), (480, 640, 3), (480, 640, 3)]
     assert [[s.track_id for s in m.skeletons] for m in skeletons] == [[1], [1], [2], [3]]
+
+
+def test_warnings_from_below_reach_the_log_and_the_diagnostics(graph):
+    log = logging.getLogger('action_recognition.pose.runtimes')
+
+    def factory(*args):
+        log.warning('runtime %r does not work here', 'openvino')
+        log.warning('runtime %r does not work here', 'onnxruntime')
+        return WhiteBoxes()
+
+    lines = []
+    qos = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.peer.create_subscription(Log, '/rosout', lines.append, qos)
+    node = graph.node(PerceptionNode, estimator_factory=factory)
+    texts = [f'runtime {name!r} does not work here' for name in ('openvino', 'onnxruntime')]
+    graph.until(lambda: [line.msg for line in lines if 'does not work' in line.msg] == texts)
+    assert {line.name for line in lines} == {'perception'}
+    status = node.health.report('', '')
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == texts[1]
+    node.trigger_deactivate()
+    log.warning('of nobody')
+    facts = {item.key: item.value for item in node.health.report('', '').values}
+    assert facts['last_problem'] == texts[1]
+
+
+def test_tensorrt_takes_all_crops_that_can_be_set_and_their_mirror_images():
+    (setting,) = (s for s in PerceptionNode.SETTINGS if s.name == 'look.max_crops')
+    assert 2 * setting.high <= MOST_IMAGES
 
 
 def test_absent_gpu(graph):
