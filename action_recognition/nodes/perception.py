@@ -198,7 +198,8 @@ class PerceptionNode(StageNode):
         Setting(
             'tracker.max_lost',
             TRACKER.max_lost,
-            'Seconds without sight after which a track ends.',
+            'Seconds without sight after which a track ends. Above forget_after of the recognizer, '
+            'a label may end and begin anew under the same track_id.',
             0,
             60,
             live=True,

@@ -102,7 +102,8 @@ class RecognizerNode(StageNode):
         Setting(
             'forget_after',
             FORGET_AFTER,
-            'Seconds without sight after which a person is forgotten and their label ends.',
+            'Seconds without sight after which a person is forgotten and their label ends. Below '
+            'tracker.max_lost of perception, it may begin anew under the same track_id.',
             0.01,
             600,
             live=True,
