@@ -172,6 +172,8 @@ def node(
         if argument(context, flag):
             overrides[flag] = is_set(context, flag)
     if max_size := argument(context, 'max_size'):
+        if not max_size.isdecimal():
+            raise ValueError(f'max_size must be a whole number of pixels, not {max_size!r}')
         overrides['max_size'] = int(max_size)
     if is_set(context, 'required') or (plays and is_set(context, 'exit_at_end')):
         end = {'on_exit': Shutdown(reason=f'{executable} has ended')}

@@ -81,14 +81,15 @@ class CameraNode(StageNode):
             -1.0,
             'Stamp of media time 0 in seconds; -1: that of the bag, or the clock at the start.',
             -1,
-            4e9,
+            2**31 - 1,  # of the seconds of a stamp
         ),
         Setting(
             'lockstep',
             OFF,
             'Send the next frame only when this topic has answered the last one: nothing is lost '
             'however slow the receiver, and a file runs as fast as it can be processed. Live '
-            'sources do not wait.',
+            'sources do not wait. What it was on configuration says whether image is offered '
+            'reliably.',
             choices=(OFF, 'skeletons', 'actions'),
         ),
         Setting(

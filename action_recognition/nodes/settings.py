@@ -21,7 +21,7 @@ class Setting:
         low, high: inclusive range of a number.
         choices: allowed values of a string; empty: any.
         live: may be changed while the node is active. Others are read on activation, so they can
-            be changed in every other state.
+            be changed in every other state; what publishers are made by, on configuration.
         lenient: a number given for a text is taken as its digits: YAML reads camera 0 as one.
     """
 

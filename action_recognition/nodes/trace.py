@@ -165,7 +165,7 @@ def open_trace(path: str, node: str) -> Trace:
     Raises:
         UserError: the file cannot be written.
     """
-    key = Path(path).absolute()
+    key = Path(path).expanduser().absolute()
     with _sharing:
         file, users = _shared.get(key) or (TraceFile(key), 0)
         _shared[key] = file, users + 1

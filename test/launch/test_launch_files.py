@@ -98,6 +98,11 @@ def test_the_images_of_a_driver(describe, source, composed, executable, topic, p
     assert not any(node.options.get('remappings') for node in nodes.values())
 
 
+def test_a_size_that_is_no_number_is_named(describe):
+    with pytest.raises(ValueError, match="max_size must be a whole number of pixels, not 'big'"):
+        describe(source='0', max_size='big')
+
+
 def test_what_is_not_given_is_left_to_the_parameter_file(describe):
     def overrides(**arguments):
         return describe(source='0', **arguments)['camera'].options['parameters'][1]

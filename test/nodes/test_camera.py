@@ -190,6 +190,19 @@ def test_the_number_of_a_camera_is_a_source(graph, make_source, source, opened):
     assert specs == [opened]
 
 
+def test_the_latest_start_is_the_latest_stamp(graph, make_source):
+    (setting,) = (setting for setting in CameraNode.SETTINGS if setting.name == 'start_time')
+    node = graph.node(
+        CameraNode,
+        opener=opens(make_source(frames=1)),
+        parameters=MEDIA | {'start_time': float(setting.high)},
+    )
+    images = graph.collect(Image, 'image', image_qos())
+    graph.until(lambda: images)
+    assert images[0].header.stamp.sec == setting.high
+    assert node.health.counted('errors') == 0
+
+
 def test_other_types_are_no_source(graph):
     with pytest.raises(UserError, match='source must be a text, not True'):
         graph.node(CameraNode, parameters={'source': True})

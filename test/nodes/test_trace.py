@@ -50,6 +50,12 @@ def finish(health):
     health.trace = None
 
 
+def test_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    close_trace(open_trace('~/trace.json', 'eye'))
+    assert (tmp_path / 'trace.json').exists()
+
+
 def test_stages_nest_in_their_frame_and_carry_its_stamp(health, path):
     with health.timed('read'):
         pass
