@@ -8,7 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat, QosDurability
+from rosbags.interfaces import (
+    Connection,
+    ConnectionExtRosbag2,
+    MessageDefinitionFormat,
+    QosDurability,
+)
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -99,7 +104,7 @@ class BagReader(Closing):
         offered = [
             qos
             for connection in self._reader.connections
-            if connection.topic == topic
+            if connection.topic == topic and isinstance(connection.ext, ConnectionExtRosbag2)
             for qos in connection.ext.offered_qos_profiles  # of each publisher
         ]
         if not offered:
