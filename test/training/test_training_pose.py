@@ -1,6 +1,7 @@
 """Growing, augmentation, and a training run that is stopped and resumed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -346,3 +347,10 @@ def test_fewer_people_than_a_batch_holds_are_refused(small_run):
     config, _ = small_run
     with pytest.raises(UserError, match='3 people are fewer than a batch of 4'):
         next(batches([person()] * 3, PoseConfig.load(config), 0))
+
+
+def test_published_configs_load():
+    folder = Path(__file__).resolve().parents[2] / 'config' / 'train'
+    first, second = (PoseConfig.load(folder / name) for name in ('pose.yaml', 'pose_192.yaml'))
+    assert first.phases[-1].size < second.phases[0].size
+    assert second.joint_weights == first.joint_weights
