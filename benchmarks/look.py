@@ -47,7 +47,7 @@ FRAME = 33_333_333  # ns
 #: The frame lies in an image so many times as wide and high.
 ROOMS = (1, 2, 4)
 #: The way of looking of the perception node.
-DEFAULT = 'crops128'
+DEFAULT = 'crops160'
 #: How often source videos are drawn for the interval of a gain.
 DRAWS = 2000
 
