@@ -267,7 +267,7 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
             'runtime': 'torch',
             'backend': 'rtmlib',
             'decoder.max_people': 3,
-            'look.crop_size': 160,
+            'look.crop_size': 192,
             'look.full_every': 4,
             'tracker.max_lost': 2.5,
         },
@@ -278,7 +278,7 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     facts = {item.key: item.value for item in node.health.report('', '').values}
     assert (facts['device'], facts['runtime']) == ('cpu', 'oracle float32')
     assert node._stage.tracker.config.max_lost == 2.5
-    assert node._stage.gaze.config == LookConfig('crops', full_every=4, crop_size=160)
+    assert node._stage.gaze.config == LookConfig('crops', full_every=4, crop_size=192)
     (result,) = node.set_parameters([Parameter('tracker.confirmations', value=7)])
     assert result.successful
     assert node._stage.tracker.config.confirmations == 7
@@ -288,11 +288,11 @@ def test_parameters_reach_network_and_tracker(graph, estimator):
     assert 'low_score <= high_score' in result.reason
     (result,) = node.set_parameters([Parameter('look.mode', value='full')])
     assert result.successful
-    assert node._stage.gaze.config == LookConfig('full', full_every=4, crop_size=160)
+    assert node._stage.gaze.config == LookConfig('full', full_every=4, crop_size=192)
     (result,) = node.set_parameters([Parameter('look.crop_size', value=100)])
     assert not result.successful
     assert 'multiple of 8' in result.reason
-    assert node._stage.gaze.config.crop_size == 160
+    assert node._stage.gaze.config.crop_size == 192
 
 
 class WhiteBoxes:
