@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from action_recognition.errors import UserError
 from action_recognition.training import loop
 
 PROGRAM = """
@@ -95,13 +94,3 @@ def test_processes_end_with_the_same_weights_and_one_writes(tmp_path):
     rows = (tmp_path / 'two' / 'curves.csv').read_text().splitlines()
     assert len(rows) == 3
     assert (tmp_path / 'two' / loop.CHECKPOINT).is_file()
-
-
-def test_training_without_fabric_is_one_line_that_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'lightning_fabric', None)
-    loop.launch.cache_clear()
-    try:
-        with pytest.raises(UserError, match=r'action_recognition\[train\]'):
-            loop.launch('float32')
-    finally:
-        loop.launch.cache_clear()
