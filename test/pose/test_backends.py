@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +16,8 @@ from action_recognition.errors import UserError
 from action_recognition.evaluation import pose as evaluation_pose
 from action_recognition.evaluation import video
 from action_recognition.evaluation.estimated import JointCache
-from action_recognition.pose.backends import registry
-from action_recognition.pose.backends.select import select
+from action_recognition.pose.backends import mediapipe_worker, registry
+from action_recognition.pose.backends.selection import select
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator, sees_crops
 from action_recognition.pose.gaze import Gaze
@@ -196,3 +197,9 @@ def test_example_of_the_documentation(install):
     yolo.keypoints = SimpleNamespace(xy=torch.zeros(0, 17, 2), conf=None)
     assert len(estimator.estimate(IMAGE)) == 0
     estimator.close()
+
+
+def test_the_worker_of_another_python_finds_its_own_standard_library():
+    """It runs as a script, so the files beside it come before all other modules."""
+    folder = Path(mediapipe_worker.__file__).parent
+    assert not {path.stem for path in folder.glob('*.py')} & sys.stdlib_module_names

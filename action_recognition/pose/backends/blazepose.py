@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from action_recognition.errors import UserError
 from action_recognition.pose.backends.mediapipe_worker import Landmarker
-from action_recognition.pose.backends.select import select
+from action_recognition.pose.backends.selection import select
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, image_size
 from action_recognition.skeleton import Poses

@@ -14,7 +14,7 @@ import rtmlib
 
 from action_recognition.errors import UserError
 from action_recognition.pose.backends.registry import one_line
-from action_recognition.pose.backends.select import select
+from action_recognition.pose.backends.selection import select
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, image_size
 from action_recognition.skeleton import Poses
