@@ -24,6 +24,7 @@ from action_recognition.datasets.people import Person, beside, jhmdb_people, lsp
 from action_recognition.evaluation.pose import correct_joints
 from action_recognition.pose.decode import DecoderConfig, decode
 from action_recognition.pose.estimator import EstimatorConfig, NetworkEstimator, fit
+from action_recognition.pose.gaze import LookConfig
 from action_recognition.skeleton import LIMB_JOINTS, NUM_JOINTS, FloatArray
 
 SCORES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -75,7 +76,9 @@ def main() -> None:
         '--data', type=Path, required=True, help='folder that holds lspet/ and jhmdb/'
     )
     parser.add_argument('--model', default='pose', help='name or path of pose weights')
-    parser.add_argument('--sizes', default='128', help='input sizes, with commas')
+    parser.add_argument(
+        '--sizes', default=str(LookConfig.crop_size), help='input sizes, with commas'
+    )
     parser.add_argument('--every', type=int, default=2, help='take every n-th validation image')
     args = parser.parse_args()
     people = lspet_people(args.data / 'lspet', 'validation')[:: args.every]

@@ -12,20 +12,27 @@ from action_recognition.datasets.clips import SkeletonClip
 LABELS = ('left', 'right')
 
 
-def clips(count: int, seed: int) -> list[SkeletonClip]:
-    """People moving to the left or to the right."""
+def clips(count: int, seed: int, pace: float = 3.0, jitter: float = 0.3) -> list[SkeletonClip]:
+    """People of 100 pixels who move to the left or to the right, in turn.
+
+    Args:
+        pace: pixels a frame.
+        jitter: standard deviation of the joints, pixels.
+    """
     rng = np.random.default_rng(seed)
     out = []
     for k in range(count):
         steps = int(rng.integers(8, 15))
-        way = np.array([[-3.0, 0.0], [3.0, 0.0]])[k % 2]
+        way = np.array([[-pace, 0.0], [pace, 0.0]])[k % 2]
         xy = rng.uniform(0, 100, (14, 2)) + np.arange(steps)[:, None, None] * way
+        if jitter:
+            xy += rng.normal(0, jitter, xy.shape)
         out.append(
             SkeletonClip(
                 name=f'{LABELS[k % 2]}/{seed}-{k}',
                 label=LABELS[k % 2],
                 group=f'{seed}-{k}',
-                xy=(xy + rng.normal(0, 0.3, xy.shape)).astype(np.float32),
+                xy=xy.astype(np.float32),
                 score=np.ones((steps, 14), np.float32),
                 stamps=np.arange(steps) * 33_333_333,
                 image_size=(100, 100),
