@@ -39,13 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 metavar='N',
                 help='this one instead of the seeds of the config; processes may share --out',
             )
-            subparser.add_argument(
-                '--distil',
-                type=Path,
-                metavar='DIR',
-                help='learn what the models of an earlier run, whose --out this was, answer on '
-                'average',
-            )
             subparser.add_argument('--cache', type=Path, metavar='DIR', help=CACHE_HELP)
 
 
@@ -65,6 +58,6 @@ def run(args: argparse.Namespace) -> None:
         from action_recognition.training import action
 
         cache = JointCache(args.cache) if args.cache else JointCache()
-        path = action.run(config, args.data, out, args.resume, args.seed, cache, args.distil)
+        path = action.run(config, args.data, out, args.resume, args.seed, cache)
     if path:
         print(f'weights: {path}')

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from action_recognition import weights
 from action_recognition.datasets.streams import UNSCORED
-from action_recognition.errors import UserError
 from action_recognition.evaluation.action import Network
 from action_recognition.evaluation.common import average
 from action_recognition.evaluation.estimated import JointCache
@@ -26,7 +25,6 @@ from action_recognition.recognition.models import create_model
 from action_recognition.training import loop
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import Batch, BatchSource, Sampler
-from action_recognition.training.distillation import earlier_models
 from action_recognition.training.tasks import (
     Items,
     Task,
@@ -171,7 +169,6 @@ def fit(
     out: Path,
     resume: bool,
     classes: Sequence[str] | None = None,
-    teachers: Sequence[nn.Module] = (),
 ) -> Network:
     """Train one model; checkpoints, `curves.csv` and `curves.png` go to `out`.
 
@@ -182,7 +179,6 @@ def fit(
         validation: clips or streams to watch, or none.
         resume: go on from the checkpoint in `out`, if there is one; all processes read it.
         classes: that `validation` is labelled with, if they are not `labels`; see `project`.
-        teachers: learn what these answer on average instead of the labels.
 
     Returns:
         The averaged model, ready for inference.
@@ -199,7 +195,6 @@ def fit(
         *('name', 'seeds', 'threads', 'validate_every'),
         seed=seed,
         held_out_by=config.seeds[0],
-        teachers=[loop.digest(teacher) for teacher in teachers],
     )
     done = 0
     if resume and (out / loop.CHECKPOINT).is_file():
@@ -207,7 +202,6 @@ def fit(
         done = loop.load_checkpoint(out, model, ema, optimiser)['epoch']
     # Both wrap what they are given; the models below are the same ones.
     wrapped, stepper = fabric.setup(model, optimiser)
-    teachers = [teacher.to(fabric.device) for teacher in teachers]
     curves = loop.Curves(out / 'curves.csv', keep=done)
     steps = -(-len(sampler) // processes)
     total = config.epochs * steps
@@ -226,10 +220,7 @@ def fit(
                     rate = config.learning_rate * loop.cosine(progress, config.warm_up)
                     group['lr'] = rate
                 batch = Batch(*(tensor.to(fabric.device) for tensor in batch))
-                if teachers:
-                    loss, hits = distillation_loss(wrapped, teachers, batch, config)
-                else:
-                    loss, hits = loss_of(wrapped, batch, config)
+                loss, hits = loss_of(wrapped, batch, config)
                 stepper.zero_grad()
                 fabric.backward(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)
@@ -260,7 +251,6 @@ def run(
     resume: bool = False,
     seed: int | None = None,
     cache: JointCache | None = None,
-    distil: Path | None = None,
 ) -> Path | None:
     """Train by a config: `<out>/<name>.safetensors` and, for each seed, curves and checkpoints.
 
@@ -274,7 +264,6 @@ def run(
         data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
         seed: train this one alone. Several processes may share `out`, one for each seed.
         cache: of estimated joints, where the config asks for them.
-        distil: `out` of an earlier run, whose models are learnt from: `training.distillation`.
 
     Returns:
         The weights of the config's first seed, or of `seed`; None in the other processes of
@@ -288,11 +277,6 @@ def run(
     torch.set_num_threads(config.threads)
     first = loop.launch(config.precision).is_global_zero
     task = create_task(config, data, cache)
-    teachers: dict[str, list[nn.Module]] = {'validated': [], 'refit': []}
-    _require_one_kind(out, distil)
-    if distil:
-        for part in teachers if config.refit else ('validated',):
-            teachers[part] = earlier_models(distil, part, config, task.labels)
     for number in config.seeds if seed is None else (seed,):
         folder = out / f'seed{number}'
         path = folder / f'{config.name}.safetensors'
@@ -305,18 +289,10 @@ def run(
             folder / 'validated',
             resume,
             task.classes,
-            teachers['validated'],
         )
         if config.refit:
             published = fit(
-                config,
-                number,
-                task.sampler(refit=True),
-                task.labels,
-                (),
-                folder / 'refit',
-                resume,
-                teachers=teachers['refit'],
+                config, number, task.sampler(refit=True), task.labels, (), folder / 'refit', resume
             )
         if not first:
             continue
@@ -328,8 +304,6 @@ def run(
         # The figures are those of what is written.
         published.load_state_dict(compact(published))
         result['test'] = task.test(published)
-        if distil:
-            result['teachers'] = [loop.digest(teacher) for teacher in teachers['validated']]
         publish(config, published, task, result, path)
         if number == config.seeds[0]:
             publish(config, published, task, result, out / path.name)
@@ -347,18 +321,8 @@ def write_figures(folder: Path, result: dict[str, Any]) -> None:
     partial.replace(path)
     results = [json.loads(file.read_text()) for file in folder.glob('figures_seed*.json')]
     seeds = sorted(found.pop('seed') for found in results)
-    for found in results:
-        found.pop('teachers', None)
     partial.write_text(json.dumps({'seeds': seeds, **average(results)}, indent=1))
     partial.replace(folder / 'figures.json')
-
-
-def _require_one_kind(folder: Path, distil: Path | None) -> None:
-    """Raises: UserError, seeds of a run with teachers and of one without would share a mean."""
-    for path in folder.glob('figures_seed*.json'):
-        if ('teachers' in json.loads(path.read_text())) != bool(distil):
-            kind = 'without' if distil else 'with'
-            raise UserError(f'{path} is of a run {kind} --distil: give another --out')
 
 
 def publish(
@@ -370,7 +334,6 @@ def publish(
         result: of one seed; its 'validation' and 'test' figures go into the header.
     """
     parts = {'validation': result['validation'], **result['test']}
-    learnt = {key: result[key] for key in ('seed', 'teachers') if key in result}
     header = weights.Header(
         kind='action',
         name=config.name,
@@ -380,7 +343,7 @@ def publish(
             'temperature': round(model.temperature, 4),
         },
         labels=task.labels,
-        training=json.loads(json.dumps({**asdict(config), **task.about, **learnt})),
+        training=json.loads(json.dumps({**asdict(config), **task.about, 'seed': result['seed']})),
         metrics={
             f'{part}_{key}': round(found[key], 4)
             for part, found in parts.items()

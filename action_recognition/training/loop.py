@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import functools
-import hashlib
 import json
 import math
 import os
@@ -145,15 +144,6 @@ def require_recipe(folder: Path, progress: dict[str, Any], wanted: dict[str, Any
             f'cannot resume from {folder / CHECKPOINT}, which was trained with another '
             f'{", ".join(other)}: say the same again, or train without --resume'
         )
-
-
-def digest(model: nn.Module) -> str:
-    """What tells the state of one model from that of another."""
-    found = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        found.update(key.encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,13 +34,8 @@ def test_training_on_a_folder_without_data_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count('\n') == 1
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'seed', 'distil'),
-    [([], None, None), (['--seed', '2'], 2, None), (['--distil', 'runs/a'], None, Path('runs/a'))],
-)
-def test_train_action_takes_a_seed_a_cache_and_an_earlier_run(
-    tmp_path, monkeypatch, capsys, arguments, seed, distil
-):
+@pytest.mark.parametrize(('arguments', 'seed'), [([], None), (['--seed', '2'], 2)])
+def test_train_action_takes_a_seed_and_a_cache(tmp_path, monkeypatch, capsys, arguments, seed):
     asked = []
     monkeypatch.setattr(train_action, 'run', lambda *args: asked.append(args) or tmp_path / 'w')
     config = tmp_path / 'c.yaml'
@@ -50,7 +44,7 @@ def test_train_action_takes_a_seed_a_cache_and_an_earlier_run(
     cache = ['--cache', str(tmp_path / 'cache')]
     assert main(['train', 'action', *data, *cache, *arguments]) == 0
     joints = JointCache(tmp_path / 'cache')
-    assert asked == [(config, tmp_path, tmp_path, False, seed, joints, distil)]
+    assert asked == [(config, tmp_path, tmp_path, False, seed, joints)]
     assert capsys.readouterr().out == f'weights: {tmp_path / "w"}\n'
 
 
