@@ -115,7 +115,7 @@ class Soak:
         from sensor_msgs.msg import Image
 
         from action_recognition.msg import ActionLabelArray, SkeletonArray
-        from action_recognition.nodes.common import image_qos, result_qos
+        from action_recognition.nodes.qos import image_qos, result_qos
         from action_recognition.nodes.session import Session
 
         self.stages = stages

@@ -20,8 +20,8 @@ from rosgraph_msgs.msg import Clock
 from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, BagReader
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import image_qos, latched_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
+from action_recognition.nodes.qos import image_qos, latched_qos, result_qos
 
 #: What the graph takes in, and so answers.
 INPUTS = (IMAGE, COMPRESSED, SKELETONS)

@@ -20,8 +20,8 @@ from action_recognition.datasets.bags import COMPRESSED, SKELETONS
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes.bag_player import header_stamp
-from action_recognition.nodes.common import image_qos, latched_qos, result_qos
 from action_recognition.nodes.images import bgr_to_jpeg, to_bgr
+from action_recognition.nodes.qos import image_qos, latched_qos, result_qos
 
 #: What is always recorded: type and full type name by topic.
 RESULTS: dict[str, tuple[type, str]] = {

@@ -12,8 +12,9 @@ from std_msgs.msg import String
 from action_recognition.behavior_rules import RuleEngine, load_rules, unknown_labels
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, LabelInfo
-from action_recognition.nodes.common import StageNode, latched_qos, result_qos, run
+from action_recognition.nodes.common import StageNode, run
 from action_recognition.nodes.convert import msg_to_estimates, stamp_to_ns
+from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.settings import Setting
 
 

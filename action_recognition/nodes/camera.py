@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, open_source
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
+from action_recognition.nodes.common import TRANSPORTS, StageNode, run
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import (
     BgrImage,
@@ -26,6 +26,7 @@ from action_recognition.nodes.images import (
     to_bgr,
 )
 from action_recognition.nodes.player import READY_INTERVAL, Playback, Player, Thinner
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
 

@@ -1,4 +1,4 @@
-"""What all nodes share: life cycle, parameters, QoS, diagnostics, and the way in and out."""
+"""What all nodes share: life cycle, parameters, diagnostics, and the way in and out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rclpy.lifecycle import (
     TransitionCallbackReturn,
 )
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -30,6 +30,7 @@ from action_recognition.errors import UserError
 from action_recognition.limits import MAX_IMAGE_BYTES, MAX_RESULT_BYTES
 from action_recognition.nodes.convert import stamp_to_ns
 from action_recognition.nodes.health import Health
+from action_recognition.nodes.qos import image_qos
 from action_recognition.nodes.settings import Setting, declare
 from action_recognition.nodes.trace import close_trace, open_trace
 from action_recognition.nodes.worker import Worker
@@ -51,32 +52,6 @@ TRACE = Setting(
     'File for the times of all stages, which https://ui.perfetto.dev opens; empty: none. Nodes may '
     'share it.',
 )
-
-
-def image_qos(reliable: bool = False) -> QoSProfile:
-    """Images: sensor data, and only the latest counts."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=1,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-    )
-
-
-def result_qos() -> QoSProfile:
-    """Small results, of which every one counts: a reader may fall behind by seconds."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
-    )
-
-
-def latched_qos() -> QoSProfile:
-    """The last message also reaches those who subscribe later."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=1,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL,
-    )
 
 
 class StageNode(LifecycleNode):

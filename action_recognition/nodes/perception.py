@@ -14,10 +14,11 @@ from visualization_msgs.msg import MarkerArray
 
 from action_recognition.limits import MAX_PEOPLE
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import TRANSPORTS, StageNode, image_qos, result_qos, run
+from action_recognition.nodes.common import TRANSPORTS, StageNode, run
 from action_recognition.nodes.convert import captions, poses_to_msg, stamp_to_ns
 from action_recognition.nodes.images import BgrImage, Picture, bgr_to_image, to_bgr
 from action_recognition.nodes.markers import skeleton_markers
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
 from action_recognition.pose.backends.registry import DEFAULT_MODEL

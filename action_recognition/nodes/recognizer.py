@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
-from action_recognition.nodes.common import StageNode, latched_qos, result_qos, run
+from action_recognition.nodes.common import StageNode, run
 from action_recognition.nodes.convert import (
     captions,
     estimates_to_msg,
@@ -21,6 +21,7 @@ from action_recognition.nodes.convert import (
     stamp_to_ns,
 )
 from action_recognition.nodes.markers import label_markers
+from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.settings import Setting
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.stream import FORGET_AFTER, StreamingRecognizer

@@ -21,9 +21,9 @@ from sensor_msgs.msg import Image
 from action_recognition.closing import Closing
 from action_recognition.evaluation.report import Moment
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import msg_to_estimates, msg_to_poses, stamp_to_ns
 from action_recognition.nodes.images import BgrImage, image_to_bgr
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.skeleton import Poses
 
 RESULTS = {'skeletons': SkeletonArray, 'actions': ActionLabelArray}

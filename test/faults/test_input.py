@@ -20,10 +20,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_jpeg
 from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 
 #: Broken messages between two good ones: the queue of a reader holds 100.

@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image
 
 from action_recognition import weights
 from action_recognition.msg import ActionLabelArray, SkeletonArray
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.pose.revival import FAILURES
 from action_recognition.recognition.stream import StreamingRecognizer

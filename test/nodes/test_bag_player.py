@@ -33,10 +33,10 @@ from action_recognition.evaluation import offline
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.bag_player import BagPlayer, PlayOptions, message_type
 from action_recognition.nodes.bag_recorder import BagRecorder
-from action_recognition.nodes.common import result_qos
 from action_recognition.nodes.convert import msg_to_estimates, stamp_to_ns
 from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.nodes.pipeline import connect
+from action_recognition.nodes.qos import result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.recognition.models import create_model
 from action_recognition.recognition.stream import StreamingRecognizer

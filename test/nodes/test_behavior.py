@@ -11,8 +11,8 @@ from std_msgs.msg import Header, String
 
 from action_recognition.msg import ActionLabel, ActionLabelArray, LabelInfo
 from action_recognition.nodes.behavior import BehaviorNode
-from action_recognition.nodes.common import latched_qos, result_qos
 from action_recognition.nodes.convert import labels_to_msg, ns_to_stamp
+from action_recognition.nodes.qos import latched_qos, result_qos
 
 RULES = """
 rules:

@@ -17,9 +17,9 @@ from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes import camera as camera_module
 from action_recognition.nodes.camera import CameraNode
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
+from action_recognition.nodes.qos import image_qos, result_qos
 
 MEDIA = {'source': 'fake', 'start_time': 100.0, 'frame_id': 'eye', 'exit_at_end': False}
 

@@ -17,7 +17,8 @@ from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import String
 
 from action_recognition.errors import UserError
-from action_recognition.nodes.common import StageNode, latched_qos, result_qos
+from action_recognition.nodes.common import StageNode
+from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.settings import Setting
 
 

@@ -23,10 +23,10 @@ from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
 from action_recognition.nodes import perception as perception_module
 from action_recognition.nodes import worker as worker_module
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image, bgr_to_jpeg, to_bgr
 from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.pose.decode import People
 from action_recognition.pose.gaze import LookConfig
 from action_recognition.pose.tensorrt_runtime import MOST_IMAGES

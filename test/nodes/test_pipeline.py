@@ -13,11 +13,11 @@ from std_msgs.msg import Header
 from action_recognition import weights
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.camera import CameraNode
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.nodes.pipeline import connect
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 
 FRAMES = 12

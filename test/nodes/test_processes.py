@@ -16,7 +16,7 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image
 
-from action_recognition.nodes.common import image_qos
+from action_recognition.nodes.qos import image_qos
 
 
 @pytest.fixture

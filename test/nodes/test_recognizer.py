@@ -14,8 +14,8 @@ from visualization_msgs.msg import MarkerArray
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes import recognizer as recognizer_module
-from action_recognition.nodes.common import latched_qos, result_qos
 from action_recognition.nodes.convert import msg_to_poses, ns_to_stamp, poses_to_msg
+from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.skeleton import NUM_JOINTS, Poses
 

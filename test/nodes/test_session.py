@@ -20,9 +20,9 @@ from std_msgs.msg import Header
 
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
 from action_recognition.nodes.camera import CameraNode
-from action_recognition.nodes.common import image_qos, result_qos
 from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
 from action_recognition.nodes.images import bgr_to_image
+from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.session import Session
 from action_recognition.skeleton import NUM_JOINTS, Poses
 
