@@ -50,7 +50,8 @@ TRACE = Setting(
     'trace',
     '',
     'File for the times of all stages, which https://ui.perfetto.dev opens; empty: none. Nodes may '
-    'share it.',
+    'share it. A file that is no trace of theirs is left alone.',
+    read_only=True,
 )
 
 

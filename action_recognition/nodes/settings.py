@@ -22,6 +22,7 @@ class Setting:
         choices: allowed values of a string; empty: any.
         live: may be changed while the node is active. Others are read on activation, so they can
             be changed in every other state; what publishers are made by, on configuration.
+        read_only: is as it was when the node started.
         lenient: a number given for a text is taken as its digits: YAML reads camera 0 as one.
     """
 
@@ -32,17 +33,20 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    read_only: bool = False
     lenient: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows, and the range rclpy enforces."""
-        constraints = [] if self.live else ['cannot be changed while the node is active']
+        fixed = self.live or self.read_only  # rclpy says the second by itself
+        constraints = [] if fixed else ['cannot be changed while the node is active']
         if self.choices:
             constraints.insert(0, f'one of: {", ".join(self.choices)}')
         descriptor = ParameterDescriptor(
             description=self.description,
             additional_constraints='; '.join(constraints),
             dynamic_typing=self.lenient,
+            read_only=self.read_only,
         )
         if self.high is not None and isinstance(self.default, float):
             descriptor.floating_point_range = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,23 @@ from action_recognition.errors import UserError
 
 #: A file grows to this: half an hour of a camera at 30 Hz, and what a browser still opens.
 MOST_BYTES = 100_000_000
+#: How every trace of ours begins.
+TITLE = 'action_recognition'
+BEGIN = b'[\n{"name": "process_name", "ph": "M"'
 
 
 class TraceFile:
     """A file of trace events; every method may be called from any thread.
 
-    Whoever opens a file to which nobody writes begins it anew.
+    Whoever opens a trace to which nobody writes begins it anew. A file that is anything else is
+    left alone, for a mistyped path must not cost somebody a file.
 
     Args:
         path: of the file.
         most: bytes to which it grows; then `write` does nothing.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or is neither empty nor a trace of ours.
     """
 
     def __init__(self, path: str | Path, most: int = MOST_BYTES) -> None:
@@ -44,22 +49,30 @@ class TraceFile:
         self._named: set[int] = set()
         self._lock = threading.Lock()
         try:
-            self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+            # Not blocking: a pipe without a reader would keep the node waiting.
+            flags = os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_NONBLOCK
+            self._file = os.open(self.path, flags, 0o644)
         except OSError as error:
             raise UserError(f'cannot write the trace {path}: {error.strerror}') from error
-        title = f'action_recognition {self._pid}'
-        first = self._line('process_name', 'M', args={'name': title})
+        first = self._line('process_name', 'M', args={'name': f'{TITLE} {self._pid}'})
         try:
             # Shared by those who write; who gets it alone is the first or the last of them.
-            if self._is_alone():
+            is_first = self._is_alone()
+            if not is_first:
+                fcntl.flock(self._file, fcntl.LOCK_SH)  # waits for the first line of the first
+            self._check_ours()
+            if is_first:
                 os.ftruncate(self._file, 0)
                 os.write(self._file, b'[\n' + first)
+                fcntl.flock(self._file, fcntl.LOCK_SH)
             else:
                 os.write(self._file, b',\n' + first)
-            fcntl.flock(self._file, fcntl.LOCK_SH)
         except OSError as error:
             os.close(self._file)
             raise UserError(f'cannot write the trace {path}: {error.strerror}') from error
+        except UserError:
+            os.close(self._file)
+            raise
 
     def write(self, name: str, phase: str, begin: int, **more: Any) -> None:
         """Add an event of the calling thread.
@@ -104,6 +117,18 @@ class TraceFile:
     def _line(self, name: str, phase: str, **more: Any) -> bytes:
         place = {'pid': self._pid, 'tid': threading.get_native_id()}
         return json.dumps({'name': name, 'ph': phase, **place, **more}).encode()
+
+    def _check_ours(self) -> None:
+        """Refuse what is neither empty nor a trace of ours."""
+        start = b''
+        if is_file := stat.S_ISREG(os.fstat(self._file).st_mode):
+            start = os.pread(self._file, 4096, 0)
+        head = start.partition(b'}}')[0]
+        if not is_file or (start and not (head.startswith(BEGIN) and TITLE.encode() in head)):
+            raise UserError(
+                f'{self.path} is no trace of {TITLE} and is left as it is: give trace the name of '
+                'a new file'
+            )
 
     def _is_alone(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -200,7 +201,9 @@ def _write_some(path, number, gate):
 
 
 def test_processes_share_a_file_and_the_last_one_closes_it(path):
-    path.write_text('left by an earlier run')
+    left = TraceFile(path)
+    left.write('of an earlier run', 'i', 1)
+    left.close()
     context = multiprocessing.get_context('fork')
     gate = context.Barrier(3)
     arguments = [(path, number, gate) for number in range(3)]
@@ -221,6 +224,44 @@ def test_processes_share_a_file_and_the_last_one_closes_it(path):
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r'cannot write the trace .*: Is a directory'):
         open_trace(str(tmp_path), 'eye')
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['rules:\n  greet:\n', '[\n]\n', '[\n{"name": "process_name", "ph": "M", "pid": 1}\n]\n', ' '],
+)
+def test_a_file_that_is_no_trace_of_ours_is_left_as_it_is(path, content):
+    path.write_text(content)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r'trace\.json is no trace of action_recognition'):
+            open_trace(str(path), 'eye')
+    assert path.read_text() == content
+
+
+def test_a_file_of_others_stays_theirs_while_they_hold_its_lock(path):
+    """Whoever is not the first may not add a line either."""
+    path.write_text('a journal')
+    with path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(UserError, match='is no trace'):
+            open_trace(str(path), 'eye')
+    assert path.read_text() == 'a journal'
+
+
+def test_an_empty_file_and_a_trace_cut_off_are_begun_anew(path):
+    path.touch()
+    for _ in range(2):
+        file = TraceFile(path)
+        file.write('x', 'i', 1000)
+        file.close()
+        assert [e['ts'] for e in events(path)] == [1.0]
+        path.write_bytes(path.read_bytes()[:-3])
+
+
+def test_a_pipe_is_refused_and_nobody_waits_for_its_reader(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(UserError, match='is no trace'):
+        open_trace(str(tmp_path / 'pipe'), 'eye')
 
 
 class Blink(StageNode):
@@ -252,8 +293,15 @@ def test_nodes_write_what_their_workers_do_while_they_are_active(graph, path):
     assert frame['args'] == {'stamp': str(STAMP)}
     node.trigger_activate()  # begins anew
     assert events(path, whole=False) == []
-    refused = node.set_parameters([Parameter('trace', value='')])[0]
+
+
+def test_the_file_is_chosen_when_the_node_starts(graph, path, tmp_path):
+    node = graph.node(Blink, parameters={'trace': str(path)})
+    node.trigger_deactivate()
+    refused = node.set_parameters([Parameter('trace', value=str(tmp_path / 'other'))])[0]
     assert not refused.successful
+    assert 'read-only' in refused.reason
+    assert node.value('trace') == str(path)
 
 
 def test_a_node_whose_trace_is_full_says_so_once_and_goes_on(graph, path):
