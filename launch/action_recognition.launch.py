@@ -6,11 +6,10 @@
 Arguments left empty leave the parameter to `params_file`.
 """
 
-import os
 from collections.abc import Sequence
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -111,15 +110,8 @@ ARGUMENTS = (
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The arguments, the transport of large images, and the nodes."""
-    transport = fastdds.variables(os.environ)
-    return LaunchDescription(
-        [
-            *ARGUMENTS,
-            *(SetEnvironmentVariable(name, value) for name, value in transport.items()),
-            OpaqueFunction(function=start_nodes),
-        ]
-    )
+    """The arguments, and the nodes."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_nodes)])
 
 
 def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -186,6 +178,8 @@ def node(
         namespace=argument(context, 'namespace'),
         parameters=[argument(context, 'params_file'), overrides],
         ros_arguments=['--log-level', argument(context, 'log_level')],
+        # Not by SetEnvironmentVariable, which would reach whatever else a robot launches.
+        additional_env=fastdds.variables(context.environment),
         output='screen',
         **end,
     )

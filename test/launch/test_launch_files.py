@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from action_recognition import fastdds
+
 LAUNCH = Path(__file__).resolve().parents[2] / 'launch'
 FILES = sorted(LAUNCH.glob('*.launch.py'))
+RULES = {'behaviors': 'rules.yaml', 'rviz': 'true'}
 
 
 def test_there_are_three():
@@ -63,6 +66,7 @@ def describe(monkeypatch):
                 argument.visit(context)
         return {node.node_executable: node for node in module.start_nodes(context)}
 
+    describe.module = module
     return describe
 
 
@@ -98,6 +102,26 @@ def test_the_images_of_a_driver(describe, source, composed, executable, topic, p
     assert not any(node.options.get('remappings') for node in nodes.values())
 
 
+def test_the_transport_of_images_is_that_of_our_nodes_alone(describe, monkeypatch):
+    nodes = describe(source='0', **RULES)
+    given = {name: node.options.get('additional_env') for name, node in nodes.items()}
+    ours = ('camera', 'perception', 'recognizer', 'behavior')
+    assert {name: env for name, env in given.items() if env} == dict.fromkeys(
+        ours, dict.fromkeys(fastdds.PROFILE_VARIABLES, str(fastdds.resources.find(fastdds.PROFILE)))
+    )
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    assert not any(node.options.get('additional_env') for node in describe(source='0').values())
+
+
+def test_what_is_launched_later_keeps_its_environment(describe):
+    launch = pytest.importorskip('launch')
+    context, before = launch.LaunchContext(), dict(os.environ)
+    for entity in describe.module.generate_launch_description().entities:
+        entity.visit(context)
+    assert 'source' in context.launch_configurations
+    assert dict(os.environ) == before
+
+
 def test_a_size_that_is_no_number_is_named(describe):
     with pytest.raises(ValueError, match="max_size must be a whole number of pixels, not 'big'"):
         describe(source='0', max_size='big')
@@ -116,9 +140,6 @@ def test_what_is_not_given_is_left_to_the_parameter_file(describe):
         'use_sim_time': False,
         'max_size': 320,
     }
-
-
-RULES = {'behaviors': 'rules.yaml', 'rviz': 'true'}
 
 
 @pytest.mark.parametrize(
