@@ -21,7 +21,7 @@ from action_recognition.datasets.people import jhmdb_people
 from action_recognition.pose.estimator import load_network
 from action_recognition.pose.heads import place
 from action_recognition.skeleton import FLIP
-from action_recognition.training.pose import PoseConfig
+from action_recognition.training.pose_config import PoseConfig
 from action_recognition.training.pose_sides import without_doubtful_sides
 
 #: Side of the square that people are fitted into, as `train pose` does.

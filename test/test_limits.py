@@ -13,7 +13,7 @@ from action_recognition.behavior_rules import load_rules
 from action_recognition.datasets.sources import read_image
 from action_recognition.errors import UserError
 from action_recognition.training.action_config import ActionConfig
-from action_recognition.training.pose import PoseConfig
+from action_recognition.training.pose_config import PoseConfig
 
 
 @pytest.mark.parametrize('size', [(1, 1), (limits.MAX_SIDE, 4096), (8192, 8192)])

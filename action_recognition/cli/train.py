@@ -46,8 +46,6 @@ def run(args: argparse.Namespace) -> None:
     config = args.config or resources.find(DEFAULTS[args.task])
     if not config.is_file():
         raise UserError(f'config {config} does not exist (give one with --config)')
-    if args.task == 'action' and args.seed is not None and args.seed < 0:
-        raise UserError(f'--seed must be at least 0, not {args.seed}')
     out = args.out or Path('runs') / config.stem
     if args.task == 'pose':
         from action_recognition.training import pose

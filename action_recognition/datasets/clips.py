@@ -122,6 +122,9 @@ def train_validation(
                 chosen.append(group)
         if count == 0 and len(groups) > 1 and undecided:
             chosen.append(min(undecided, key=lambda group: groups[group]))
+        held = sum(held_out.get(group, False) for group in groups) + len(chosen)
+        if held == len(groups) and chosen:  # of a large fraction the nearest share is all of it
+            chosen.remove(min(chosen, key=lambda group: groups[group]))
         held_out.update((group, group in chosen) for group in undecided)
     train = [clip for clip in clips if not held_out[clip.group]]
     return train, [clip for clip in clips if held_out[clip.group]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from action_recognition import weights
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
+from action_recognition.ranges import check
 from action_recognition.recognition.features import ONLINE_FEATURES, PAPER_FEATURES
 from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.recognition.paper import PaperRecognizer
@@ -27,13 +29,37 @@ def create_model(name: str, num_classes: int, **config: Any) -> PaperRecognizer 
     Raises:
         UserError: the name or an argument is not known, or there is no network of that shape.
     """
+    model = _named(name)
+    try:
+        return model(num_classes, **config)
+    # Their own checks raise the first, torch all of the others.
+    except (UserError, TypeError, ValueError, RuntimeError) as error:
+        raise _wrong_settings(name, error) from error
+
+
+def check_settings(name: str, config: dict[str, Any]) -> None:
+    """Refuse what `create_model` would, without making a network.
+
+    Raises:
+        UserError: the name or a setting is not known, or a setting is out of its range.
+    """
+    model = _named(name)
+    try:
+        inspect.signature(model).bind(0, **config)
+        check(config, {key: rule for key, rule in model.RANGES.items() if key in config})
+    except (UserError, TypeError) as error:
+        raise _wrong_settings(name, error) from error
+
+
+def _named(name: Any) -> type[PaperRecognizer] | type[OnlineRecognizer]:
     if not isinstance(name, str) or name not in MODELS:
         raise UserError(f'unknown recogniser {name!r}; known: {", ".join(MODELS)}')
-    try:
-        return MODELS[name](num_classes, **config)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch raises all three of them
-        reason = ' '.join(str(error).split())[:300]
-        raise UserError(f'wrong settings for recogniser {name!r}: {reason}') from error
+    return MODELS[name]
+
+
+def _wrong_settings(name: str, error: Exception) -> UserError:
+    reason = ' '.join(str(error).split())[:300]
+    return UserError(f'wrong settings for recogniser {name!r}: {reason}')
 
 
 def load_recognizer(

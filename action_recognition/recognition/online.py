@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from action_recognition.ranges import PART, SHARE, WIDTH, Range, check
 from action_recognition.recognition.attention import AttentionState, StreamingAttention
 from action_recognition.recognition.base import Recognizer
 from action_recognition.recognition.batch_renorm import BatchRenorm
@@ -77,7 +78,19 @@ class OnlineRecognizer(Recognizer):
 
     LSTM layers with Batch Renormalisation, causal attention with random weight sharing over their
     output, and a dense layer on the newest and the attended features together.
+
+    Attributes:
+        RANGES: what its settings may be.
     """
+
+    RANGES: ClassVar = {
+        'inputs': WIDTH,
+        'units': WIDTH,
+        'layers': Range(1, 16, whole=True),
+        'dropout': PART,
+        'sharing': SHARE,
+        'dense': WIDTH,
+    }
 
     def __init__(
         self,
@@ -91,8 +104,18 @@ class OnlineRecognizer(Recognizer):
         dense: int = 128,
         temperature: float = 1.0,
     ) -> None:
-        """Args: inputs, units (of each LSTM layer) and dense are widths."""
+        """Prepare a network with random weights.
+
+        Args:
+            inputs, units, dense: widths, `units` that of each LSTM layer.
+
+        Raises:
+            UserError: a setting is out of its range.
+            ValueError: the temperature is.
+        """
         super().__init__(num_classes, temperature)
+        given = {'inputs': inputs, 'units': units, 'layers': layers, 'dense': dense}
+        check({**given, 'dropout': dropout, 'sharing': sharing}, self.RANGES)
         self.units = units
         self.input_norm = BatchRenorm(inputs)
         sizes = [inputs] + [units] * (layers - 1)

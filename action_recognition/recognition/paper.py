@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from action_recognition.ranges import FLAG, PART, SHARE, WIDTH, check
 from action_recognition.recognition.attention import RandomSharingAttention
 from action_recognition.recognition.base import Recognizer
 from action_recognition.recognition.batch_renorm import BatchRenorm
@@ -64,7 +67,23 @@ class PaperRecognizer(Recognizer):
     Args of the constructor that are about the paper's experiments: `attention`, False for the
     comparison of figure 7, in which the features of the last LSTM go straight to Flatten; and
     `sharing`, p of equation 7, 0 for attention without shared weights.
+
+    Attributes:
+        RANGES: what its settings may be.
+
+    Raises:
+        UserError: a setting is out of its range.
+        ValueError: the temperature is.
     """
+
+    RANGES: ClassVar = {
+        'steps': WIDTH,
+        'inputs': WIDTH,
+        'units': WIDTH,
+        'dropout': PART,
+        'attention': FLAG,
+        'sharing': SHARE,
+    }
 
     def __init__(
         self,
@@ -79,6 +98,8 @@ class PaperRecognizer(Recognizer):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(num_classes, temperature)
+        given = {'steps': steps, 'inputs': inputs, 'units': units, 'dropout': dropout}
+        check({**given, 'attention': attention, 'sharing': sharing}, self.RANGES)
         self.input_norm = BatchRenorm(inputs)
         self.recurrent = nn.Sequential(
             *(

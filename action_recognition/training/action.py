@@ -19,6 +19,7 @@ from action_recognition.datasets.streams import UNSCORED
 from action_recognition.evaluation.action import Network
 from action_recognition.evaluation.common import average
 from action_recognition.evaluation.estimated import JointCache
+from action_recognition.ranges import SEED, check
 from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED
 from action_recognition.recognition.models import create_model
@@ -270,10 +271,12 @@ def run(
         `torchrun`, which may be done before these are written.
 
     Raises:
-        UserError: the config, the data or a checkpoint cannot be used, or lightning-fabric is
-            missing.
+        UserError: the config, the seed, the data or a checkpoint cannot be used, or
+            lightning-fabric is missing.
     """
     config = ActionConfig.load(config_path)
+    if seed is not None:
+        check({'seed': seed}, {'seed': SEED})
     torch.set_num_threads(config.threads)
     first = loop.launch(config.precision).is_global_zero
     task = create_task(config, data, cache)

@@ -12,11 +12,51 @@ from action_recognition.datasets import jhmdb
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import JOINTS, SETS
 from action_recognition.limits import read_text
+from action_recognition.ranges import (
+    AMOUNT,
+    COUNT,
+    FLAG,
+    PART,
+    POSITIVE,
+    SEED,
+    SHARE,
+    WORKERS,
+    Range,
+    check,
+)
+from action_recognition.recognition.models import check_settings
 from action_recognition.training import loop
 from action_recognition.training.augment import Augmentation
+from action_recognition.training.config_file import check_name, entries
 
 #: The continuous set; its targets are of frames, and no action is a class of its own.
 CONTINUOUS = 'precog'
+
+#: What the entries of a config may be, other than names.
+ENTRIES = {
+    'split': Range(1, max(jhmdb.SPLITS), whole=True),
+    'teacher_share': SHARE,
+    'strings': SHARE,
+    'background': SHARE,
+    'mixup': AMOUNT,
+    'validation': Range(0, 1, above=True, below=True),
+    'refit': FLAG,
+    'threads': WORKERS,
+    'epochs': COUNT,
+    'batch': COUNT,
+    'learning_rate': POSITIVE,
+    'weight_decay': AMOUNT,
+    'warm_up': PART,
+    'clip_gradient': POSITIVE,
+    'label_smoothing': SHARE,
+    'ema': SHARE,
+    'settling_time': POSITIVE,
+    'final_share': SHARE,
+    'validate_every': COUNT,
+}
+#: Settings of the models that are not for a config to choose: the features are as wide and clips as
+#: long as they are, and the temperature is fitted.
+GIVEN = ('inputs', 'steps', 'temperature')
 
 
 @dataclass(frozen=True)
@@ -67,21 +107,13 @@ class ActionConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name in ('epochs', 'batch', 'learning_rate', 'threads', 'validate_every'):
-            if not getattr(self, name) > 0:
-                raise UserError(f'{name} must be positive, not {getattr(self, name)}')
-        if self.mixup < 0:
-            raise UserError(f'mixup must not be negative, not {self.mixup}')
-        if not 0 < self.validation < 1:
-            raise UserError(f'validation must lie between 0 and 1, not {self.validation}')
-        if not self.seeds:
-            raise UserError('seeds must name at least one seed')
-        for seed in self.seeds:
-            if not isinstance(seed, int) or seed < 0:
-                raise UserError(f'seeds must be whole numbers from 0 on, not {seed!r}')
-        if self.split not in jhmdb.SPLITS:
-            raise UserError(f'split must be 1, 2 or 3, not {self.split!r}')
-        if self.precision not in loop.PRECISIONS:
+        check_name(self.name)
+        check(vars(self), ENTRIES)
+        if not isinstance(self.seeds, (tuple, list)) or not self.seeds:
+            raise UserError(f'seeds must be a list of at least one seed, not {self.seeds!r}')
+        rules = {f'seeds[{number}]': SEED for number in range(len(self.seeds))}
+        check(dict(zip(rules, self.seeds, strict=True)), rules)
+        if self.precision not in list(loop.PRECISIONS):  # not by hash: it may be anything
             known = ' or '.join(loop.PRECISIONS)
             raise UserError(f'precision must be {known}, not {self.precision!r}')
         if self.set not in (*SETS, CONTINUOUS):
@@ -91,7 +123,7 @@ class ActionConfig:
             raise UserError(f"labels must be 'set', or 'fine' for union32, not {self.labels!r}")
         if self.joints not in ('', *JOINTS):
             raise UserError(f'joints must be one of {", ".join(JOINTS)}, not {self.joints!r}')
-        if not (min(self.strings, self.background) >= 0 and self.strings + self.background <= 1):
+        if self.strings + self.background > 1:
             raise UserError('strings and background are shares and must sum to at most 1')
         if (self.strings or self.background) and not (
             self.model == 'online' and self.set != CONTINUOUS
@@ -99,6 +131,14 @@ class ActionConfig:
             raise UserError('strings and background are for the online model and sets of clips')
         if self.set == CONTINUOUS and not (self.model == 'online' and self.augmentation.max_frames):
             raise UserError(f'{CONTINUOUS} needs the online model and augmentation.max_frames')
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """Raises: UserError, there is no model of these settings."""
+        for name in GIVEN:
+            if name in self.settings:
+                raise UserError(f'settings.{name} cannot be chosen: leave it out')
+        check_settings(self.model, self.settings)
 
     @classmethod
     def load(cls, path: Path) -> ActionConfig:
@@ -107,14 +147,17 @@ class ActionConfig:
         An entry `base` names another file beside it, whose entries hold where this one has none.
 
         Raises:
-            UserError: a file is missing, not YAML, its own base, or holds an unknown key.
+            UserError: a file is missing, not YAML, its own base, or holds an unknown key or a
+                value that is out of range.
         """
         try:
             raw = _read(path)
-            raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
-            raw['seeds'] = tuple(raw.get('seeds', (0,)))
+            raw['augmentation'] = Augmentation(**entries(raw, 'augmentation'))
+            raw['settings'] = entries(raw, 'settings')
+            if isinstance(raw.get('seeds'), list):
+                raw['seeds'] = tuple(raw['seeds'])
             return cls(**raw)
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        except (UserError, OSError, yaml.YAMLError, TypeError, ValueError) as error:
             reason = ' '.join(str(error).split())
             raise UserError(f'cannot use training config {path}: {reason}') from error
 
@@ -124,6 +167,8 @@ def _read(path: Path, users: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = path.resolve()
     if path in users:
         raise UserError(f'training config {path} is a base of itself: name another one')
-    raw = dict(yaml.safe_load(read_text(path)))
-    base = raw.pop('base', None)
+    raw = entries({'the file': yaml.safe_load(read_text(path))}, 'the file')
+    base = raw.pop('base', '')
+    if not isinstance(base, str):
+        raise UserError(f'base must be the name of a file beside {path.name}, not {base!r}')
     return {**_read(path.parent / base, (*users, path)), **raw} if base else raw

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.datasets.clips import SkeletonClip
+from action_recognition.ranges import FLAG, PART, SHARE, Range, check
 from action_recognition.skeleton import (
     FLIP,
     LIMBS,
@@ -37,6 +38,24 @@ MIRRORED_LIMBS = tuple(
     for k, (parent, child) in enumerate(LIMBS)
     if LIMBS.index((FLIP[parent], FLIP[child])) > k
 )
+#: What the fields of `Augmentation` may be.
+AMOUNTS = {
+    'flip': SHARE,
+    'rotation': Range(0, 180),
+    'stretch': PART,
+    'proportions': Range(0, 1),
+    'warp': Range(0, 1),
+    'speed': Range(1, 10),
+    'least_rate': Range(0),
+    'late_start': PART,
+    'jitter': Range(0, 10),
+    'bias': Range(0, 10),
+    'missing': SHARE,
+    'hidden': SHARE,
+    'swapped': SHARE,
+    'scores': FLAG,
+    'max_frames': Range(0, whole=True),
+}
 #: Paces drawn for a clip whose pace changes, at even distances.
 WARP_BENDS = 4
 
@@ -86,6 +105,9 @@ class Augmentation:
         scores: replace scores by random ones, lower for noisier joints, so that a model cannot
             tell the source of the joints by how it scores.
         max_frames: longer clips are cut to a random stretch of this many frames.
+
+    Raises:
+        UserError: one of them is out of its range in `AMOUNTS`.
     """
 
     flip: float = 0.0
@@ -103,6 +125,9 @@ class Augmentation:
     swapped: float = 0.0
     scores: bool = False
     max_frames: int = 0
+
+    def __post_init__(self) -> None:
+        check(vars(self), AMOUNTS, 'augmentation.')
 
     def __call__(
         self, track: Track, rng: np.random.Generator, mirror: IntArray | None = None

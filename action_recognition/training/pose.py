@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -19,12 +18,10 @@ from action_recognition import weights
 from action_recognition.datasets.people import Person, jhmdb_people, lspet_people
 from action_recognition.errors import UserError
 from action_recognition.evaluation.pose import MapPck, ask
-from action_recognition.limits import read_text
 from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.estimator import EstimatorConfig, create_estimator, load_network
 from action_recognition.pose.heads import PoseNetwork, normalise, place
 from action_recognition.pose.targets import encode, loss
-from action_recognition.skeleton import JOINT_NAMES
 from action_recognition.training.loop import (
     Curves,
     Ema,
@@ -37,112 +34,13 @@ from action_recognition.training.loop import (
     seed_everything,
 )
 from action_recognition.training.pose_calibration import fit_score
-from action_recognition.training.pose_data import Augmentation, PoseDataset
+from action_recognition.training.pose_config import PoseConfig
+from action_recognition.training.pose_data import PoseDataset
 from action_recognition.training.pose_sides import without_doubtful_sides
 
 LICENCE = 'Trained on LSP-extended and JHMDB (research only); teacher joints from MoveNet.'
 #: The loss is a sum over the whole map: its gradient is long, but not longer than this.
 MAX_GRADIENT = 2000.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of training at one resolution with one number of stages.
-
-    Attributes:
-        size: side of the square images, pixels.
-        stages: how many stages learn.
-        images: how many images they see.
-        size_range: of the people in it, instead of the augmentation's.
-    """
-
-    size: int
-    stages: int
-    images: int
-    size_range: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class PoseConfig:
-    """The training config; the fields are explained in `config/train/pose.yaml`."""
-
-    name: str
-    phases: tuple[Phase, ...]
-    start_from: str = ''
-    seed: int = 0
-    threads: int = 2
-    workers: int = 1
-    batch: int = 32
-    learning_rate: float = 2e-3
-    warm_up: float = 0.05
-    weight_decay: float = 1e-4
-    ema: float = 0.999
-    jhmdb_every: int = 3
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    joint_weights: dict[str, float] = field(default_factory=dict)
-    limb_weight: float = 1.0
-    validate_every: int = 10000
-    check_size: int = 160
-
-    def __post_init__(self) -> None:
-        for name in ('threads', 'batch', 'validate_every', 'jhmdb_every'):
-            if not getattr(self, name) > 0:
-                raise UserError(f'{name} must be positive, not {getattr(self, name)}')
-        if not self.phases:
-            raise UserError('phases must name at least one phase')
-        for size in (self.check_size, *(phase.size for phase in self.phases)):
-            if size <= 0 or size % STRIDE:
-                raise UserError(f'sizes must be multiples of {STRIDE}, not {size}')
-        if unknown := set(self.joint_weights) - {_kind(name) for name in JOINT_NAMES}:
-            raise UserError(f'joint_weights names no joint: {", ".join(sorted(unknown))}')
-
-    @classmethod
-    def load(cls, path: Path) -> PoseConfig:
-        """Read a YAML file.
-
-        Raises:
-            UserError: the file is missing, not YAML, or holds an unknown key.
-        """
-        try:
-            raw = yaml.safe_load(read_text(path))
-            raw['augmentation'] = Augmentation(**raw.get('augmentation', {}))
-            raw['phases'] = tuple(Phase(**phase) for phase in raw['phases'])
-            return cls(**raw)
-        except (OSError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError) as error:
-            reason = ' '.join(str(error).split())
-            raise UserError(f'cannot use training config {path}: {reason}') from error
-
-    @property
-    def images(self) -> int:
-        """Images seen over all phases."""
-        return sum(phase.images for phase in self.phases)
-
-    def phase_at(self, seen: int) -> tuple[Phase, int]:
-        """The phase that training is in after this many images, and the count at its end."""
-        phase, _, end = self._phase(seen)
-        return phase, end
-
-    def begin_of_phase(self, seen: int) -> int:
-        """Images seen when the phase began that training is in: it began with a whole batch."""
-        return -(-self._phase(seen)[1] // self.batch) * self.batch
-
-    def _phase(self, seen: int) -> tuple[Phase, int, int]:
-        end = 0
-        for phase in self.phases:
-            start, end = end, end + phase.images
-            if seen < end:
-                break
-        return phase, start, end
-
-    def weights(self, device: torch.device) -> Tensor:
-        """(14,) weight W of each joint."""
-        table = [self.joint_weights.get(_kind(name), 1.0) for name in JOINT_NAMES]
-        return torch.tensor(table, device=device)
-
-
-def _kind(joint: str) -> str:
-    """'wrist' of 'right_wrist'."""
-    return joint.split('_')[-1]
 
 
 def grow(small: PoseNetwork, stages: int) -> PoseNetwork:

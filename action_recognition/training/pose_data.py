@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,13 +11,37 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from action_recognition.datasets.people import Person, beside
+from action_recognition.errors import UserError
 from action_recognition.pose.estimator import PADDING
+from action_recognition.ranges import SHARE, Range, check
 from action_recognition.skeleton import FLIP, NUM_JOINTS, FloatArray
 
 Image = npt.NDArray[np.uint8]
 
 #: People one image of a batch can hold: itself and one pasted beside it.
 MAX_PEOPLE = 2
+
+
+#: What the fields of `Augmentation` may be, and the two of a range of sizes.
+AMOUNTS = {
+    'rotation': Range(0, 180),
+    'upside_down': SHARE,
+    'composite': SHARE,
+    'occluder': SHARE,
+    'degrade': SHARE,
+    'empty': SHARE,
+}
+SIZE = Range(0, 10, above=True)
+
+
+def check_size_range(found: Any, name: str) -> None:
+    """Raises: UserError, it is no pair of sizes of which the second is not the smaller one."""
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        raise UserError(f'{name} must be two numbers, such as [0.4, 1.0], not {found!r:.60}')
+    ends = {f'{name}[{k}]': end for k, end in enumerate(found)}
+    check(ends, dict.fromkeys(ends, SIZE))
+    if found[0] > found[1]:
+        raise UserError(f'{name} must not begin ({found[0]}) above its end ({found[1]})')
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,9 @@ class Augmentation:
         occluder: part of the images with a plain patch over something.
         degrade: part of the images with each of blur, noise, low light and JPEG artefacts.
         empty: part of the images that show what is beside a person, and nobody.
+
+    Raises:
+        UserError: one of them is out of range.
     """
 
     size_range: tuple[float, float] = (0.4, 1.0)
@@ -40,6 +68,10 @@ class Augmentation:
     occluder: float = 0.2
     degrade: float = 0.1
     empty: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_size_range(self.size_range, 'augmentation.size_range')
+        check(vars(self), AMOUNTS, 'augmentation.')
 
 
 class PoseDataset(Dataset):

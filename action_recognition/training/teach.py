@@ -20,6 +20,7 @@ from action_recognition.classes import BACKGROUND, BACKGROUND_LABEL, background
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import figures
+from action_recognition.ranges import COUNT, SEED, check
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import load_recognizer
 from action_recognition.recognition.online import OnlineRecognizer
@@ -29,6 +30,7 @@ from action_recognition.training import teach_rehearsal as rehearsals
 from action_recognition.training import teach_whole
 from action_recognition.training.action import compact
 from action_recognition.training.augment import Augmentation, Track
+from action_recognition.training.config_file import check_name
 from action_recognition.training.loop import seed_everything
 from action_recognition.training.tasks import fit_temperature
 from action_recognition.training.teach_folds import folds_of, learnt_from
@@ -99,10 +101,8 @@ class TeachConfig:
                 'the whole network cannot learn anew and keep its classes: their clips are not '
                 'here; use the method head'
             )
-        if self.seed < 0:
-            raise UserError(f'the seed must be 0 or more, not {self.seed}')
-        if not self.name or Path(self.name).name != self.name:
-            raise UserError(f'the name of the weights must be a plain file name, not {self.name!r}')
+        check(vars(self), {'seed': SEED, 'copies': COUNT})
+        check_name(self.name)
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,14 @@ def test_label_with_two_large_groups_still_has_one_in_validation():
     assert (len(train), len(validation)) == (10, 10)
 
 
+@pytest.mark.parametrize(('groups', 'held'), [('a', 0), ('ab', 1), ('abcde', 4)])
+def test_a_large_fraction_leaves_something_to_learn_from(groups, held):
+    clips = [make_clip(f'{group}{i}', 'walk', group) for group in groups for i in range(4)]
+    train, validation = train_validation(clips, 0.97, 0)
+    assert len({clip.group for clip in validation}) == held
+    assert len({clip.group for clip in train}) == len(groups) - held
+
+
 @pytest.mark.parametrize('fraction', [0, 1, -0.1, 1.5, float('nan')])
 def test_split_refuses_a_fraction_that_is_none(labelled_clips, fraction):
     with pytest.raises(ValueError, match='fraction'):

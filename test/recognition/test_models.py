@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from action_recognition.errors import UserError
 from action_recognition.recognition.batch_renorm import BatchRenorm, fold
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.models import (
+    MODELS,
     OnlineRecognizer,
     PaperRecognizer,
+    check_settings,
     create_model,
     load_recognizer,
 )
@@ -140,6 +144,8 @@ def test_unknown_models_and_settings_are_refused():
         create_model('transformer', 3)
     with pytest.raises(UserError, match=r'unknown recogniser \[.online'):
         create_model(['online'], 3)
+    with pytest.raises(UserError, match=r'unknown recogniser .transformer'):
+        check_settings('transformer', {})
 
 
 @pytest.mark.parametrize('name', ['online', 'paper'])
@@ -149,10 +155,49 @@ def test_unknown_models_and_settings_are_refused():
     ids=str,
 )
 def test_settings_of_no_network_are_refused_in_one_line(name, settings):
-    with pytest.raises(UserError, match='wrong settings') as caught:
-        create_model(name, 3, **settings)
-    assert '\n' not in str(caught.value)
-    assert len(str(caught.value)) < 400
+    for refuse in (
+        lambda: create_model(name, 3, **settings),
+        lambda: check_settings(name, settings),
+    ):
+        with pytest.raises(UserError, match='wrong settings') as caught:
+            refuse()
+        assert '\n' not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ('name', 'settings', 'message'),
+    [
+        ('online', {'layers': -1}, 'layers must be a whole number from 1 to 16, not -1'),
+        ('online', {'layers': 0}, 'layers must be a whole number from 1 to 16, not 0'),
+        ('online', {'layers': 'two'}, "from 1 to 16, not the text 'two'"),
+        ('online', {'layers': 1.0}, 'layers must be a whole number'),
+        ('online', {'units': 10**6}, 'units must be a whole number from 1 to 4096'),
+        ('online', {'dense': 0}, 'dense must be a whole number from 1 to 4096, not 0'),
+        ('online', {'dropout': 1.0}, 'dropout must be a number from 0 to below 1, not 1.0'),
+        ('online', {'sharing': 'x'}, 'sharing must be a number from 0 to 1'),
+        ('paper', {'dropout': 'x'}, 'dropout must be a number from 0 to below 1'),
+        ('paper', {'sharing': 1.5}, 'sharing must be a number from 0 to 1, not 1.5'),
+        ('paper', {'steps': 0}, 'steps must be a whole number from 1'),
+        ('paper', {'attention': 'no'}, 'attention must be true or false'),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_with_its_range(name, settings, message):
+    for refuse in (
+        lambda: create_model(name, 3, **settings),
+        lambda: check_settings(name, settings),
+    ):
+        with pytest.raises(UserError, match=f'wrong settings for recogniser .{name}.: .*{message}'):
+            refuse()
+
+
+@pytest.mark.parametrize('name', ['online', 'paper'])
+def test_every_number_among_the_settings_has_a_range(name):
+    """And one that the default lies in; the temperature is checked for both models together."""
+    settings = inspect.signature(MODELS[name]).parameters.values()
+    defaults = {p.name: p.default for p in settings if p.kind is p.KEYWORD_ONLY}
+    assert defaults.keys() - MODELS[name].RANGES.keys() == {'temperature'}
+    check_settings(name, defaults)
 
 
 def save(path, model, **header) -> None:

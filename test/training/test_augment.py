@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from action_recognition.errors import UserError
+from action_recognition.ranges import FLAG
 from action_recognition.skeleton import FLIP, LIMBS, torso_size
-from action_recognition.training.augment import Augmentation, Track
+from action_recognition.training.augment import AMOUNTS, Augmentation, Track
 
 
 @pytest.fixture
@@ -151,3 +153,32 @@ def test_scores_no_longer_tell_the_source(track):
     np.testing.assert_array_equal(
         change(certain, 3, scores=True).score, change(track, 3, scores=True).score
     )
+
+
+@pytest.mark.parametrize('name', AMOUNTS)
+def test_the_largest_amount_of_each_can_be_had(track, name):
+    rule = AMOUNTS[name]
+    most = True if rule is FLAG else min(rule.most, 1000) - (0.01 if rule.below else 0)
+    for seed in range(5):
+        out = change(track, seed, **{name: most})
+        assert 0 < len(out.stamps) <= len(track.stamps)
+        assert (np.diff(out.stamps) > 0).all()
+        assert np.isfinite(out.xy[out.score > 0]).all()
+
+
+@pytest.mark.parametrize(
+    ('amounts', 'message'),
+    [
+        ({'flip': 1.5}, 'flip must be a number from 0 to 1, not 1.5'),
+        ({'jitter': -0.1}, 'jitter must be a number from 0 to 10, not -0.1'),
+        ({'missing': '0.3'}, "missing must be a number from 0 to 1, not the text '0.3'"),
+        ({'speed': 0}, 'speed must be a number from 1 to 10, not 0'),
+        ({'warp': 1000}, 'warp must be a number from 0 to 1, not 1000'),
+        ({'scores': 1}, 'scores must be true or false, not 1'),
+        ({'max_frames': -5}, 'max_frames must be a whole number from 0 on, not -5'),
+        ({'max_frames': 9.5}, 'max_frames must be a whole number'),
+    ],
+)
+def test_amounts_that_make_no_sense_are_refused(amounts, message):
+    with pytest.raises(UserError, match=rf'augmentation\.{message}'):
+        Augmentation(**amounts)

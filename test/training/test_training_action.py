@@ -18,7 +18,8 @@ from action_recognition.recognition.batch_renorm import set_progress
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.models import create_model, load_recognizer
 from action_recognition.training import action, loop
-from action_recognition.training.augment import Augmentation
+from action_recognition.training.action_config import ENTRIES
+from action_recognition.training.augment import AMOUNTS, Augmentation
 from action_recognition.training.background import Background
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -271,14 +272,41 @@ def test_published_configs_load(name):
     ('changes', 'message'),
     [
         ({'epoch': 3}, 'cannot use training config.*epoch'),
-        ({'epochs': 0}, 'epochs must be positive'),
+        ({'epochs': 0}, 'epochs must be a whole number from 1 on, not 0'),
+        ({'epochs': 2.5}, 'epochs must be a whole number'),
+        ({'batch': '64'}, "batch must be a whole number from 1 on, not the text '64'"),
+        ({'learning_rate': '2e-3'}, "learning_rate must be a number above 0, not the text '2e-3'"),
+        ({'weight_decay': -1}, 'weight_decay must be a number from 0 on, not -1'),
+        ({'warm_up': 1.0}, 'warm_up must be a number from 0 to below 1'),
+        ({'label_smoothing': 2}, 'label_smoothing must be a number from 0 to 1, not 2'),
+        ({'mixup': -0.1}, 'mixup must be a number from 0 on'),
+        ({'mixup': None}, 'mixup must be a number from 0 on, not None'),
+        ({'threads': 10**9}, 'threads must be a whole number from 1 to 1024'),
+        ({'refit': 'no'}, 'refit must be true or false'),
+        ({'name': '../elsewhere'}, 'must be a plain file name'),
+        ({'name': 3}, 'must be a plain file name, not 3'),
         ({'augmentation': {'blur': 1}}, 'blur'),
-        ({'validation': 1.5}, 'validation must lie'),
+        ({'augmentation': None}, 'augmentation must hold entries'),
+        (
+            {'augmentation': {'speed': 0}},
+            r'augmentation\.speed must be a number from 1 to 10, not 0',
+        ),
+        ({'settings': [3]}, 'settings must hold entries'),
+        ({'settings': {'layers': -1}}, 'layers must be a whole number from 1 to 16, not -1'),
+        ({'settings': {'layers': 0}}, 'layers must be a whole number from 1 to 16, not 0'),
+        ({'settings': {'layers': 'two'}}, "layers must be .*, not the text 'two'"),
+        ({'settings': {'heads': 2}}, "unexpected keyword argument 'heads'"),
+        ({'settings': {'inputs': 5}}, r'settings\.inputs cannot be chosen: leave it out'),
+        ({'model': 'transformer'}, 'unknown recogniser'),
+        ({'base': 3}, 'base must be the name of a file'),
+        ({'validation': 1.5}, 'validation must be a number above 0 and below 1, not 1.5'),
         ({'seeds': []}, 'at least one seed'),
-        ({'seeds': [0, -1]}, 'whole numbers from 0 on, not -1'),
-        ({'seeds': ['a']}, 'whole numbers from 0 on'),
-        ({'split': 4}, 'split must be 1, 2 or 3, not 4'),
-        ({'set': 'jhmdb14', 'split': 'b'}, 'split must be 1, 2 or 3'),
+        ({'seeds': 3}, 'at least one seed, not 3'),
+        ({'seeds': [0, -1]}, r'seeds\[1\] must be a whole number from 0 to .*, not -1'),
+        ({'seeds': ['a']}, 'seeds.* must be a whole number'),
+        ({'split': 4}, 'split must be a whole number from 1 to 3, not 4'),
+        ({'set': 'jhmdb14', 'split': 'b'}, 'split must be a whole number from 1 to 3'),
+        ({'precision': [16]}, 'float32 or bfloat16'),
         ({'precision': 'float16'}, 'float32 or bfloat16'),
         ({'set': 'ucf'}, 'unknown set'),
         ({'labels': 'fine'}, 'fine. for union32'),
@@ -288,8 +316,24 @@ def test_published_configs_load(name):
     ],
 )
 def test_wrong_configs_are_refused(tmp_path, changes, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         action.ActionConfig.load(config(tmp_path, **{'model': 'online', **changes}))
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 0.5, '0'])
+def test_a_wrong_seed_is_refused_before_the_work(tmp_path, seed):
+    with pytest.raises(UserError, match='seed must be a whole number from 0 to'):
+        action.run(config(tmp_path, 'online'), tmp_path / 'no data', tmp_path / 'out', seed=seed)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_every_number_of_a_config_has_a_range():
+    """And one that the default lies in: a config of defaults can be made."""
+    settings = action.ActionConfig('t', 'online')
+    numbers = {k for k, v in vars(settings).items() if isinstance(v, (bool, int, float))}
+    assert numbers == ENTRIES.keys()
+    assert vars(settings.augmentation).keys() == AMOUNTS.keys()
 
 
 @pytest.mark.parametrize('bases', [['a.yaml'], ['b.yaml', 'a.yaml']], ids=len)
@@ -302,6 +346,7 @@ def test_a_config_that_is_a_base_of_itself_is_refused(tmp_path, bases):
 
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):
     path = tmp_path / 'c.yaml'
-    path.write_text('a: [')
-    with pytest.raises(UserError, match='cannot use training config'):
-        action.ActionConfig.load(path)
+    for text in ('a: [', '', '[1, 2]', '3: 4'):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r'cannot use training config .*c\.yaml'):
+            action.ActionConfig.load(path)
