@@ -6,13 +6,15 @@
 Arguments left empty leave the parameter to `params_file`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from tempfile import NamedTemporaryFile
+from typing import Any
 
+import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from action_recognition import fastdds
@@ -50,7 +52,10 @@ ARGUMENTS = (
         description='All stages in one process, images handed over in memory.',
     ),
     DeclareLaunchArgument(
-        'device', default_value='', description='Where the models run: auto, cpu or cuda.'
+        'device',
+        default_value='',
+        description='Where the pose network runs: auto, cpu or cuda. The recogniser is fastest on '
+        'the CPU: its own device is for params_file.',
     ),
     DeclareLaunchArgument(
         'namespace', default_value='', description='Namespace of all nodes and topics.'
@@ -120,53 +125,76 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     image = argument(context, 'image')
     remapped = {'': 'image', TOPIC: 'image_in'}.get(source)
     remappings = [(remapped, image)] if image and remapped else []
+    files = [argument(context, 'params_file'), parameter_file(overrides(context))]
     if is_set(context, 'composed'):
-        nodes = [node(context, 'pipeline', remappings, plays=True)]
+        nodes = [node(context, 'pipeline', files, remappings, plays=True)]
     else:
         to_perception, to_camera = ([], remappings) if source else (remappings, [])
-        nodes = [node(context, 'recognizer'), node(context, 'perception', to_perception)]
+        nodes = [
+            node(context, 'recognizer', files),
+            node(context, 'perception', files, to_perception),
+        ]
         if source:
-            nodes.append(node(context, 'camera', to_camera, plays=True))
+            nodes.append(node(context, 'camera', files, to_camera, plays=True))
     if behaviors:
-        nodes.append(node(context, 'behavior'))
+        nodes.append(node(context, 'behavior', files))
     if is_set(context, 'rviz'):
         nodes += rviz(context, own_camera=bool(source))
     return nodes
 
 
+def overrides(context: LaunchContext) -> dict[str, dict[str, Any]]:
+    """The parameters of each node that arguments give: to that node alone, also in `pipeline`."""
+    source = argument(context, 'source')
+    # Of whom the driver's images come to.
+    receiver = ('camera', 'transport') if source == TOPIC else ('perception', 'image_transport')
+    nodes: dict[str, dict[str, Any]] = {
+        'camera': {
+            'source': source,
+            'lockstep': argument(context, 'lockstep'),
+            'max_size': pixels(context, 'max_size'),
+            'exit_at_end': flag(context, 'exit_at_end'),
+        },
+        'perception': {'device': argument(context, 'device')},
+        'recognizer': {},
+        'behavior': {'rules': argument(context, 'behaviors')},
+    }
+    nodes[receiver[0]][receiver[1]] = argument(context, 'image_transport')
+    for values in nodes.values():
+        values.update({name: flag(context, name) for name in ('autostart', 'use_sim_time')})
+    given = {
+        name: {key: value for key, value in values.items() if value != ''}
+        for name, values in nodes.items()
+    }
+    # Also where it is not given: a `pipeline` would take up that of the parameter file.
+    given['camera']['source'] = source
+    return given
+
+
+def parameter_file(nodes: Mapping[str, Mapping[str, Any]]) -> str:
+    """A file of these parameters of each node, in whatever namespace: its path."""
+    sections = {
+        f'/**/{name}': {'ros__parameters': dict(values)} for name, values in nodes.items() if values
+    }
+    # Kept, as those of launch_ros are: a node that is started again reads it again.
+    with NamedTemporaryFile('w', prefix='launch_params_', suffix='.yaml', delete=False) as file:
+        yaml.safe_dump(sections, file)
+    return file.name
+
+
 def node(
     context: LaunchContext,
     executable: str,
+    files: Sequence[str],
     remappings: Sequence[tuple[str, str]] = (),
     plays: bool = False,
 ) -> Node:
     """A node of this package. It names itself: `pipeline` holds several.
 
     Args:
+        files: of parameters; the last one wins.
         plays: it is what plays `source`.
     """
-    source = argument(context, 'source')
-    texts = {
-        'source': source,
-        # Of whom the driver's images come to.
-        'transport' if source == TOPIC else 'image_transport': argument(context, 'image_transport'),
-        'device': argument(context, 'device'),
-        'rules': argument(context, 'behaviors'),
-        'lockstep': argument(context, 'lockstep'),
-    }
-    overrides = {
-        # Otherwise camera 0 would become a number and `off` a truth value.
-        name: ParameterValue(text, value_type=str)
-        for name, text in texts.items()
-        if text
-    }
-    for flag in ('autostart', 'exit_at_end', 'use_sim_time'):
-        if argument(context, flag):
-            overrides[flag] = is_set(context, flag)
-    if max_size := argument(context, 'max_size'):
-        if not max_size.isdecimal():
-            raise ValueError(f'max_size must be a whole number of pixels, not {max_size!r}')
-        overrides['max_size'] = int(max_size)
     if is_set(context, 'required') or (plays and is_set(context, 'exit_at_end')):
         end = {'on_exit': Shutdown(reason=f'{executable} has ended')}
     else:
@@ -176,7 +204,7 @@ def node(
         executable=executable,
         remappings=remappings,
         namespace=argument(context, 'namespace'),
-        parameters=[argument(context, 'params_file'), overrides],
+        parameters=files,
         ros_arguments=['--log-level', argument(context, 'log_level')],
         # Not by SetEnvironmentVariable, which would reach whatever else a robot launches.
         additional_env=fastdds.variables(context.environment),
@@ -211,6 +239,19 @@ def rviz(context: LaunchContext, own_camera: bool) -> list[Node]:
 def argument(context: LaunchContext, name: str) -> str:
     """The value of a launch argument."""
     return LaunchConfiguration(name).perform(context)
+
+
+def pixels(context: LaunchContext, name: str) -> int | str:
+    """The value of a launch argument that is a whole number, or '' where it is not given."""
+    text = argument(context, name)
+    if text and not text.isdecimal():
+        raise ValueError(f'{name} must be a whole number of pixels, not {text!r}')
+    return int(text) if text else ''
+
+
+def flag(context: LaunchContext, name: str) -> bool | str:
+    """The value of a launch argument that is true or false, or '' where it is not given."""
+    return is_set(context, name) if argument(context, name) else ''
 
 
 def is_set(context: LaunchContext, name: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from action_recognition import fastdds
 
@@ -38,13 +40,14 @@ def load(path):
 
 
 @pytest.fixture
-def describe(monkeypatch):
+def describe(monkeypatch, tmp_path):
     """Runs the main launch file with these arguments; its nodes, with what they were made of."""
     launch = pytest.importorskip('launch', reason='launch is not installed')
     pytest.importorskip('launch_ros', reason='launch_ros is not installed')
     for name in list(os.environ):
         if name.startswith(('FASTRTPS_', 'FASTDDS_', 'RMW_')):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     module = load(LAUNCH / 'action_recognition.launch.py')
     monkeypatch.setattr(module, 'share', lambda *path: str(LAUNCH.parent.joinpath(*path)))
 
@@ -60,14 +63,22 @@ def describe(monkeypatch):
         for argument in module.ARGUMENTS:
             if argument.name in arguments:
                 context.launch_configurations[argument.name] = arguments[argument.name]
-            elif argument.name == 'params_file':
-                context.launch_configurations['params_file'] = module.share('config', 'x.yaml')
             else:
                 argument.visit(context)
         return {node.node_executable: node for node in module.start_nodes(context)}
 
     describe.module = module
     return describe
+
+
+def overrides(nodes):
+    """The parameters given to all of our nodes, by node."""
+    ours = [node.options['parameters'] for node in nodes.values() if 'parameters' in node.options]
+    assert all(files == ours[0] for files in ours)
+    sections = yaml.safe_load(Path(ours[0][1]).read_text())
+    return {
+        name.removeprefix('/**/'): values['ros__parameters'] for name, values in sections.items()
+    }
 
 
 def test_nodes_of_the_arguments(describe):
@@ -95,9 +106,10 @@ def test_the_images_of_a_driver(describe, source, composed, executable, topic, p
     remappings = {name: node.options.get('remappings') for name, node in nodes.items()}
     assert remappings.pop(executable) == [(topic, '/eye/image_raw')]
     assert not any(remappings.values())
-    given = nodes[executable].options['parameters'][1]
-    assert given[parameter].evaluate(None) == 'compressed'
-    assert len({'transport', 'image_transport'} & set(given)) == 1
+    given = overrides(nodes)
+    receiver = 'camera' if source else 'perception'
+    assert given.pop(receiver)[parameter] == 'compressed'
+    assert not any(name.endswith('transport') for values in given.values() for name in values)
     nodes = describe(source=source, composed=composed)  # or `image` would be its own image_in
     assert not any(node.options.get('remappings') for node in nodes.values())
 
@@ -127,19 +139,41 @@ def test_a_size_that_is_no_number_is_named(describe):
         describe(source='0', max_size='big')
 
 
-def test_what_is_not_given_is_left_to_the_parameter_file(describe):
-    def overrides(**arguments):
-        return describe(source='0', **arguments)['camera'].options['parameters'][1]
-
-    assert set(overrides()) == {'source'}
-    given = overrides(autostart='false', exit_at_end='true', use_sim_time='false', max_size='320')
-    del given['source']
-    assert given == {
-        'autostart': False,
-        'exit_at_end': True,
-        'use_sim_time': False,
-        'max_size': 320,
+@pytest.mark.parametrize('composed', ['false', 'true'])
+def test_what_is_given_reaches_the_node_that_has_it(describe, composed):
+    """And what is not is left to the parameter file, save whether there is a camera node."""
+    assert overrides(describe(composed=composed)) == {'camera': {'source': ''}}
+    given = {'source': 'off', 'lockstep': 'off', 'max_size': '320', 'exit_at_end': 'true'}
+    given |= {'device': 'cuda', 'behaviors': 'rules.yaml'}
+    nodes = describe(composed=composed, autostart='false', use_sim_time='true', **given)
+    shared = {'autostart': False, 'use_sim_time': True}
+    player = {'source': 'off', 'lockstep': 'off', 'max_size': 320, 'exit_at_end': True}
+    assert overrides(nodes) == {
+        'camera': {**player, **shared},
+        'perception': {'device': 'cuda', **shared},
+        'recognizer': shared,
+        'behavior': {'rules': 'rules.yaml', **shared},
     }
+
+
+def test_what_is_given_goes_before_the_parameter_file(describe, domain_id):
+    rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    from rclpy.node import Node
+
+    files = describe(source='0', max_size='320')['camera'].options['parameters']
+    context = rclpy.Context()
+    arguments = [part for path in files for part in ('--params-file', path)]
+    context.init(['--ros-args', *arguments], domain_id=domain_id)
+    node = Node(
+        'camera',
+        context=context,
+        namespace='/robot/head',
+        automatically_declare_parameters_from_overrides=True,
+    )
+    values = [node.get_parameter(name).value for name in ('source', 'max_size', 'jpeg_quality')]
+    node.destroy_node()
+    context.try_shutdown()
+    assert values == ['0', 320, 90]  # a camera's number is the text that `source` is
 
 
 @pytest.mark.parametrize(
