@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -16,6 +17,10 @@ from action_recognition.nodes.trace import Trace
 LOG_INTERVAL = 5.0
 #: Seconds without input after which a running node warns.
 INPUT_TIMEOUT = 5.0
+#: Seconds in which input comes and nothing comes of it, after which the node has failed.
+OUTPUT_TIMEOUT = 5.0
+#: Counters of input that was dealt with as it should be.
+ANSWERED = frozenset({'processed', 'repeated', 'published', 'skipped'})
 
 
 class Health:
@@ -36,7 +41,10 @@ class Health:
         self._times: defaultdict[str, list[float]] = defaultdict(list)
         self._logged: dict[str, float] = {}
         self._last_input: float | None = None
+        self._last_output: float | None = None
+        self._unanswered: float | None = None  # since when input has come and no output
         self._problem = ''
+        self._problem_at = -math.inf
         self._problem_is_new = False
         self._failure = ''
         self._note = ''
@@ -47,15 +55,19 @@ class Health:
         self.trace: Trace | None = None
 
     def count(self, what: str, number: int = 1) -> None:
-        """Add to a counter."""
+        """Add to a counter; those in `ANSWERED` say that the node does its work."""
         with self._lock:
             self._counts[what] += number
+            if what in ANSWERED:
+                self._last_output, self._unanswered = self._clock(), None
 
     def received(self) -> None:
         """An input arrived: counts as 'received', feeds rate and age."""
         with self._lock:
             self._counts['received'] += 1
             self._last_input = self._clock()
+            if self._unanswered is None:
+                self._unanswered = self._last_input
 
     def counted(self, what: str) -> int:
         """The state of a counter."""
@@ -123,12 +135,17 @@ class Health:
     def problem(self, kind: str, text: str) -> bool:
         """Note a problem that the node survives; True when it is time to log this kind again."""
         with self._lock:
-            self._problem, self._problem_is_new = text, True
             now = self._clock()
+            self._problem, self._problem_at, self._problem_is_new = text, now, True
             if now - self._logged.get(kind, -LOG_INTERVAL) < LOG_INTERVAL:
                 return False
             self._logged[kind] = now
             return True
+
+    def begin(self) -> None:
+        """The node begins anew: it has not failed, and no input waits for an answer."""
+        with self._lock:
+            self._failure, self._unanswered = '', None
 
     def failed(self, text: str) -> None:
         """Note that the node cannot do its work, or with an empty text that it can."""
@@ -148,14 +165,14 @@ class Health:
             received = self._counts['received']
             values = {'state': state, **self._facts}
             values['rate_hz'] = f'{(received - self._reported_input) / elapsed:.1f}'
-            age = None if self._last_input is None else now - self._last_input
-            values['last_input_age_s'] = 'never' if age is None else f'{age:.1f}'
+            for way, last in (('input', self._last_input), ('output', self._last_output)):
+                values[f'last_{way}_age_s'] = 'never' if last is None else f'{now - last:.1f}'
             values.update((what, str(number)) for what, number in sorted(self._counts.items()))
             for stage, times in sorted(self._times.items()):
                 values[f'{stage}_ms_mean'] = f'{1e3 * sum(times) / len(times):.2f}'
                 values[f'{stage}_ms_max'] = f'{1e3 * max(times):.2f}'
             values['last_problem'] = self._problem
-            level, message = self._verdict(state, age)
+            level, message = self._verdict(state, now)
             self._times.clear()
             self._reported_at, self._reported_input = now, received
             self._problem_is_new = False
@@ -167,17 +184,29 @@ class Health:
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )
 
-    def _verdict(self, state: str, age: float | None) -> tuple[bytes, str]:
+    def _verdict(self, state: str, now: float) -> tuple[bytes, str]:
         if self._failure:
             return DiagnosticStatus.ERROR, self._failure
+        watched = state == 'active' and self.expects_input
+        if watched and (silence := self._silence(now)):
+            return DiagnosticStatus.ERROR, silence
         if self._problem_is_new:
             return DiagnosticStatus.WARN, self._problem
         if state != 'active':
             return DiagnosticStatus.OK, state
         if self._note:
             return DiagnosticStatus.OK, self._note
-        if self.expects_input and age is None:
+        if watched and self._last_input is None:
             return DiagnosticStatus.WARN, 'no input yet'
-        if self.expects_input and age is not None and age > INPUT_TIMEOUT:
-            return DiagnosticStatus.WARN, f'no input for {age:.0f} s'
+        if watched and self._last_input is not None and now - self._last_input > INPUT_TIMEOUT:
+            return DiagnosticStatus.WARN, f'no input for {now - self._last_input:.0f} s'
         return DiagnosticStatus.OK, 'running'
+
+    def _silence(self, now: float) -> str:
+        """That nothing comes of the input, be it that work on it hangs or that it always fails."""
+        since, last = self._unanswered, self._last_input
+        # By the last input, not by now: a single one that failed is no fault of the node.
+        if since is None or last is None or last - since <= OUTPUT_TIMEOUT:
+            return ''
+        reason = f': {self._problem}' if self._problem_at >= since else ''
+        return f'input comes, but no output for {now - since:.0f} s{reason}'

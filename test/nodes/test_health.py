@@ -8,7 +8,13 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from action_recognition.nodes.health import INPUT_TIMEOUT, LOG_INTERVAL, Health
+from action_recognition.nodes.health import (
+    ANSWERED,
+    INPUT_TIMEOUT,
+    LOG_INTERVAL,
+    OUTPUT_TIMEOUT,
+    Health,
+)
 
 
 class Clock:
@@ -45,6 +51,7 @@ def test_rate_age_and_counts(health, clock):
         'device': 'cuda:0',
         'rate_hz': '15.0',
         'last_input_age_s': '2.0',
+        'last_output_age_s': 'never',
         'received': '30',
         'dropped': '4',
         'last_problem': '',
@@ -89,6 +96,60 @@ def test_silence(health, clock, age, level, message):
         clock.now += age
     status = health.report('', 'active')
     assert (status.level, status.message) == (level, message)
+
+
+def feed(health, clock, seconds, *outcomes):
+    """Ten inputs a second, each with these outcomes at once; the report after the last."""
+    for _ in range(round(10 * seconds)):
+        clock.now += 0.1
+        health.received()
+        for outcome in outcomes:
+            health.count(outcome)
+    return health.report('', 'active')
+
+
+@pytest.mark.parametrize('outcome', ['dropped', 'rejected', 'errors'])
+def test_input_of_which_nothing_comes_is_an_error(health, clock, outcome):
+    health.expects_input = True
+    assert feed(health, clock, OUTPUT_TIMEOUT, outcome).level == DiagnosticStatus.OK
+    status = feed(health, clock, 1, outcome)
+    assert status.level == DiagnosticStatus.ERROR
+    assert status.message == 'input comes, but no output for 6 s'
+    assert values(status)['last_output_age_s'] == 'never'
+    health.problem('gpu', 'the GPU is lost')
+    clock.now += INPUT_TIMEOUT  # also when the input ends
+    status = health.report('', 'active')
+    assert status.message == 'input comes, but no output for 11 s: the GPU is lost'
+    assert health.report('', 'inactive').level == DiagnosticStatus.OK
+    assert feed(health, clock, 0.1, 'processed').message == 'running'
+
+
+@pytest.mark.parametrize('outcome', sorted(ANSWERED))
+def test_what_was_answered_is_no_error(health, clock, outcome):
+    health.expects_input = True
+    status = feed(health, clock, 3 * OUTPUT_TIMEOUT, 'dropped', outcome)
+    assert (status.level, status.message) == (DiagnosticStatus.OK, 'running')
+    assert values(status)['last_output_age_s'] == '0.0'
+
+
+def test_one_input_that_failed_and_no_more_is_a_lack_of_input(health, clock):
+    health.expects_input = True
+    feed(health, clock, 0.1, 'rejected')
+    clock.now += 3 * OUTPUT_TIMEOUT
+    assert health.report('', 'active').message == f'no input for {3 * OUTPUT_TIMEOUT:.0f} s'
+
+
+def test_nothing_waits_for_a_node_that_begins_anew(health, clock):
+    health.expects_input = True
+    health.failed('no such device')
+    feed(health, clock, 2 * OUTPUT_TIMEOUT, 'dropped')
+    health.begin()
+    status = feed(health, clock, OUTPUT_TIMEOUT, 'dropped')
+    assert (status.level, status.message) == (DiagnosticStatus.OK, 'running')
+
+
+def test_a_file_that_waits_for_its_receivers_is_no_error(health, clock):
+    assert feed(health, clock, 2 * OUTPUT_TIMEOUT).level == DiagnosticStatus.OK
 
 
 def test_states(health):
