@@ -1,4 +1,4 @@
-"""What all nodes share: life cycle, parameters, diagnostics, and the way in and out."""
+"""What all nodes share: parameters, diagnostics, input, and the way in and out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import (
-    LifecycleNode,
-    LifecyclePublisher,
-    LifecycleState,
-    TransitionCallbackReturn,
-)
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -29,7 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from action_recognition.errors import UserError
 from action_recognition.limits import MAX_IMAGE_BYTES, MAX_RESULT_BYTES
 from action_recognition.nodes.convert import stamp_to_ns
-from action_recognition.nodes.health import Health
+from action_recognition.nodes.lifecycle import ManagedNode
 from action_recognition.nodes.qos import image_qos
 from action_recognition.nodes.settings import Setting, declare
 from action_recognition.nodes.trace import close_trace, open_trace
@@ -55,15 +50,14 @@ TRACE = Setting(
 )
 
 
-class StageNode(LifecycleNode):
+class StageNode(ManagedNode):
     """A stage of the pipeline as a lifecycle node.
 
     configure creates the publishers (`configure`), activate loads the model and subscribes
     (`start`), deactivate gives both back (`stop`), also the memory of a GPU. Work that a bad
     input can break runs inside `attempt`.
 
-    Subclasses give NAME and SETTINGS and override the three hooks. A hook raises `UserError` when
-    the user must mend something: the transition then fails with that line.
+    Subclasses give NAME and SETTINGS and override the three hooks.
     """
 
     NAME: str
@@ -71,12 +65,8 @@ class StageNode(LifecycleNode):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__(self.NAME, **node_options)
-        self.health = Health()
-        self.is_active = False
         #: What the process says when it ends by itself: 0 unless its work broke off.
         self.exit_code = 0
-        self._owned_publishers: list[LifecyclePublisher] = []
-        self._owned_subscriptions: list[Subscription] = []
         self._settings = {setting.name: setting for setting in (AUTOSTART, TRACE, *self.SETTINGS)}
         declare(self, tuple(self._settings.values()))
         for setting in self._settings.values():
@@ -85,15 +75,6 @@ class StageNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 1)
         self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def configure(self) -> None:
-        """Create the publishers with `advertise`."""
-
-    def start(self) -> None:
-        """Load what is needed and begin to take input."""
-
-    def stop(self) -> None:
-        """Take no more input and give everything back that `start` took; harmless when idle."""
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Take over live parameters that change while the node is active.
@@ -106,14 +87,6 @@ class StageNode(LifecycleNode):
         """Value of a parameter."""
         value = self.get_parameter(name).value
         return str(value) if self._settings[name].lenient else value
-
-    def advertise(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
-        """A publisher that lives until cleanup and publishes only while the node is active."""
-        publisher = self.create_lifecycle_publisher(
-            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
-        )
-        self._owned_publishers.append(publisher)
-        return publisher
 
     def subscribe(
         self,
@@ -239,81 +212,19 @@ class StageNode(LifecycleNode):
             return self.trigger_configure() == done and self.trigger_activate() == done
         return True
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Create the publishers."""
-        result = self._transition(self.configure)
-        return super().on_configure(state) if result else TransitionCallbackReturn.FAILURE
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and subscribe."""
-        super().on_activate(state)  # the first result may be there before `start` returns
-        if not self._transition(self._begin):
-            self._idle()
-            super().on_deactivate(state)
-            return TransitionCallbackReturn.FAILURE
-        self.is_active = True
-        self.get_logger().info('active')
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back the model and the memory of the device."""
-        self._idle()
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back the publishers."""
-        self._forget()
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give back everything."""
-        self._idle()
-        self._forget()
-        return super().on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        """End the threads of the node as well."""
-        self._idle()
-        super().destroy_node()
-
-    def _transition(self, hook: Callable[[], None]) -> bool:
-        # rclpy swallows exceptions of transition callbacks: say here what happened. Threads that
-        # the hook starts may fail before it is over.
-        self.health.failed('')
-        try:
-            hook()
-        except UserError as error:
-            text = str(error)
-        except Exception as error:
-            text = f'{type(error).__name__}: {error} (a fault in this package: please report it)'
-        else:
-            return True
-        self.health.failed(text)
-        self.get_logger().error(text)
-        return False
-
     def _begin(self) -> None:
         if path := self.value(TRACE.name):
             self.health.trace = open_trace(path, self.NAME)
-        self.start()
+        super()._begin()
 
     def _idle(self) -> None:
-        self.is_active = False
-        for subscription in self._owned_subscriptions:
-            self.destroy_subscription(subscription)
-        self._owned_subscriptions.clear()
-        self.stop()
+        super()._idle()
         self._end_trace()
 
     def _end_trace(self) -> None:
         if trace := self.health.trace:
             self.health.trace = None
             close_trace(trace)
-
-    def _forget(self) -> None:
-        for publisher in self._owned_publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self._owned_publishers.clear()
 
     def _on_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes: dict[str, Any] = {}
@@ -340,10 +251,9 @@ class StageNode(LifecycleNode):
         if (trace := self.health.trace) and trace.file.is_full:
             self.warn('trace', f'the trace {trace.file.path} is full, or its disk: it ends here')
             self._end_trace()
-        state = 'active' if self.is_active else 'inactive'
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [self.health.report(self.get_fully_qualified_name(), state)]
+        message.status = [self.health.report(self.get_fully_qualified_name(), self.state)]
         self._diagnostics.publish(message)
 
 
