@@ -3,10 +3,12 @@
     ros2 launch action_recognition action_recognition.launch.py source:=0
     ros2 launch action_recognition action_recognition.launch.py image:=/camera/image_raw
 
-Arguments left empty leave the parameter to `params_file`.
+Arguments left empty leave the parameter to `params_file`, except `source` and `behaviors`: whether
+there is a camera and a behavior node is for the arguments alone to say.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -37,10 +39,14 @@ ARGUMENTS = (
         default_value='',
         description='What the camera node plays: image, directory, video, bag, camera (0, '
         '/dev/video0), URL, or `topic` to scale and thin the images of the topic `image`. Empty: '
-        'no camera node, perception takes the images of the topic `image`.',
+        'no camera node, perception takes the images of the topic `image`. Not for params_file to '
+        'say.',
     ),
     DeclareLaunchArgument(
-        'image', default_value='', description='Topic of the images of a camera driver.'
+        'image',
+        default_value='',
+        description='Topic of the images of a camera driver: without `source`, or with '
+        'source:=topic.',
     ),
     DeclareLaunchArgument(
         'image_transport', default_value='', description='How they come: raw or compressed.'
@@ -68,7 +74,8 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'behaviors',
         default_value='',
-        description='YAML file of behaviour rules. Empty: no behavior node.',
+        description='YAML file of behaviour rules. Empty: no behavior node. Not for params_file to '
+        'say.',
     ),
     DeclareLaunchArgument(
         'lockstep',
@@ -122,9 +129,9 @@ def generate_launch_description() -> LaunchDescription:
 def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The nodes that these arguments ask for."""
     source, behaviors = (argument(context, name) for name in ('source', 'behaviors'))
+    refuse_ignored(context)
     image = argument(context, 'image')
-    remapped = {'': 'image', TOPIC: 'image_in'}.get(source)
-    remappings = [(remapped, image)] if image and remapped else []
+    remappings = [('image_in' if source else 'image', image)] if image else []
     files = [argument(context, 'params_file'), parameter_file(overrides(context))]
     if is_set(context, 'composed'):
         nodes = [node(context, 'pipeline', files, remappings, plays=True)]
@@ -141,6 +148,51 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if is_set(context, 'rviz'):
         nodes += rviz(context, own_camera=bool(source))
     return nodes
+
+
+def refuse_ignored(context: LaunchContext) -> None:
+    """Refuse what the nodes of these arguments would pass over without a word.
+
+    Raises:
+        ValueError: something is given in vain.
+    """
+    source, image = argument(context, 'source'), argument(context, 'image')
+    if image and source not in ('', TOPIC):
+        raise ValueError(
+            f'image:={image} is the topic of a camera driver, but source:={source} is what is '
+            f'played: leave one of them out, or give source:={TOPIC} to scale and thin the topic'
+        )
+    for name, parameter, node in (
+        ('source', 'source', 'camera'),
+        ('behaviors', 'rules', 'behavior'),
+    ):
+        in_file = None if argument(context, name) else parameter_in_file(context, node, parameter)
+        if in_file not in (None, ''):
+            raise ValueError(
+                f'{argument(context, "params_file")} gives {node} the {parameter} {in_file}, but '
+                f'whether there is such a node is an argument: give {name}:={in_file}, or take the '
+                'parameter out of the file'
+            )
+
+
+def parameter_in_file(context: LaunchContext, node: str, parameter: str) -> Any:
+    """The value of a parameter in `params_file`, in whatever namespace; None: it is not there."""
+    path = Path(argument(context, 'params_file'))
+    values = [
+        values[parameter]
+        for values in sections(yaml.safe_load(path.read_text()), node)
+        if parameter in values
+    ]
+    return values[-1] if values else None
+
+
+def sections(tree: Any, node: str, name: str = '') -> Iterator[Mapping[str, Any]]:
+    """The parameters of a node in a tree of namespaces, nodes and wildcards, below `name`."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if key != 'ros__parameters':
+            yield from sections(value, node, str(key))
+        elif isinstance(value, dict) and name.rpartition('/')[2] in (node, '*', '**'):
+            yield value
 
 
 def overrides(context: LaunchContext) -> dict[str, dict[str, Any]]:

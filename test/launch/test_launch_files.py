@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import tempfile
@@ -112,6 +113,32 @@ def test_the_images_of_a_driver(describe, source, composed, executable, topic, p
     assert not any(name.endswith('transport') for values in given.values() for name in values)
     nodes = describe(source=source, composed=composed)  # or `image` would be its own image_in
     assert not any(node.options.get('remappings') for node in nodes.values())
+
+
+@pytest.mark.parametrize('composed', ['false', 'true'])
+@pytest.mark.parametrize(
+    ('content', 'arguments', 'fault'),
+    [
+        ('/**/camera: {ros__parameters: {source: 0}}', {}, 'source 0, .* give source:=0'),
+        ('/robot/camera: {ros__parameters: {source: topic}}', {}, 'give source:=topic'),
+        ('robot: {camera: {ros__parameters: {source: a.mp4}}}', {}, 'give source:=a.mp4'),
+        ('/**: {ros__parameters: {source: a.mp4}}', {}, 'give source:=a.mp4'),
+        ('/**/behavior: {ros__parameters: {rules: a.yaml}}', {}, 'give behaviors:=a.yaml'),
+        ('', {'source': '0', 'image': '/eye'}, 'image:=/eye .* source:=0 .* source:=topic'),
+        # These are not in vain.
+        ('/**/camera: {ros__parameters: {source: a.mp4}}', {'source': 'b.mp4'}, ''),
+        ('/**/eye: {ros__parameters: {source: a.mp4}}', {}, ''),
+        ('/**/camera: {ros__parameters: {max_size: 320}}', {'image': '/eye'}, ''),
+        ('/**/behavior: {ros__parameters: {rules: a.yaml}}', {'behaviors': 'b.yaml'}, ''),
+        ('', {'image': '/eye'}, ''),
+    ],
+)
+def test_what_would_be_given_in_vain(describe, tmp_path, composed, content, arguments, fault):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(content)
+    refused = pytest.raises(ValueError, match=fault) if fault else contextlib.nullcontext()
+    with refused:
+        describe(params_file=str(path), composed=composed, **arguments)
 
 
 def test_the_transport_of_images_is_that_of_our_nodes_alone(describe, monkeypatch):
