@@ -14,7 +14,6 @@ import argparse
 import os
 import random
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from soak_faults import BROKEN_BYTES, HARMLESS, LETHAL, SIZES, Fault
 
 from action_recognition import fastdds, weights
 from action_recognition.benchmarking.lives import LONG, Life
@@ -41,18 +41,11 @@ from action_recognition.stages import DEFAULT_RECOGNIZER
 PROMISE = 1.0
 #: Seconds for a process to load its model on a busy computer.
 START_TIMEOUT = 120.0
-STALL = 5.0
 #: Seconds after a fault, in which a camera that stood still catches up, and before the next one, in
 #: which the last images get their labels: what is lost in them does not count.
 SETTLE = 0.5
-#: Longer sides of images, of which each fits into a packet of UDP.
-SIZES = (160, 128)
-#: More than a broken image of ours holds.
-BROKEN_BYTES = 1000
 #: Images of the camera that are kept, to be sent again: half a second, which is late, not a jump.
 KEPT = 5
-#: By what ends processes.
-LETHAL = ('killed_camera', 'killed_stage')
 #: Of each half, what nothing is killed in.
 QUIET = 0.6
 #: The nodes of a process that have weights, and which.
@@ -280,92 +273,27 @@ class Soak:
         self.kept.clear()
         self.switch('camera', T.TRANSITION_ACTIVATE)
 
-    def fault_killed_camera(self) -> None:
-        self.end('camera')
-        self.kept.clear()
-        self.start('camera')
-
-    def fault_killed_stage(self) -> None:
-        name = self.chance.choice(self.stages)
-        self.end(name)
-        self.start(name)
-
-    def fault_other_resolution(self) -> None:
-        self.size = SIZES[self.size == SIZES[0]]
-        self.set_camera(max_size=self.size)
-
-    def fault_clock_back(self) -> None:
-        self.start_time -= 3600
-        self.set_camera(start_time=self.start_time)
-
-    def fault_clock_forward(self) -> None:
-        self.start_time += 7200
-        self.set_camera(start_time=self.start_time)
-
-    def fault_stall(self) -> None:
-        camera = self.running['camera'].process
-        camera.send_signal(signal.SIGSTOP)
-        self.spin(STALL)
-        camera.send_signal(signal.SIGCONT)
-
-    def fault_repeated_and_late(self) -> None:
-        for _ in range(3):
-            for _, data in reversed(list(self.kept)):
-                self.images.publish(data)
-            self.spin(0.1)
-
-    def fault_broken_skeletons(self) -> None:
-        for _ in range(100):
-            self.skeletons.publish(self.rng.bytes(int(self.rng.integers(1, 400))))
-
-    def fault_broken_images(self) -> None:
-        from sensor_msgs.msg import Image
-
-        for _ in range(20):
-            width, height, step = (int(n) for n in self.rng.integers(0, 2**32, 3))
-            self.images.publish(Image(encoding='bgr8', width=width, height=height, step=step))
-
-    def fault_lost_weights(self) -> None:
-        from lifecycle_msgs.msg import Transition as T
-
-        name = self.chance.choice(list(self.weights))
-        path = self.weights[name]
-        aside = path.rename(path.with_suffix('.aside'))
-        self.resume()  # it runs on
-        self.switch(name, T.TRANSITION_DEACTIVATE)
-        if self.session.switch(name, T.TRANSITION_ACTIVATE):
-            self.broken.append(f'{name} became active without weights')
-        aside.rename(path)
-        self.switch(name, T.TRANSITION_ACTIVATE)
-
-    def fault_lifecycle(self) -> None:
-        from lifecycle_msgs.msg import Transition as T
-
-        ways = (T.TRANSITION_DEACTIVATE, T.TRANSITION_CLEANUP, T.TRANSITION_CONFIGURE)
-        self.switch(self.chance.choice(list(WEIGHTS)), *ways, T.TRANSITION_ACTIVATE)
-
     def run(self, seconds: float, pause: float) -> None:
         """Inject faults until the time is up, every one once before any comes again."""
-        harmless = [fault for fault in FAULTS if fault not in LETHAL]
         try:
             self.periods.append(Period('start'))
             for name in (*self.stages, 'camera'):
                 self.start(name)
             self.resume()
-            self._period('nothing is killed', harmless, seconds * QUIET, pause)
-            self._period('processes are killed', FAULTS, seconds * (1 - QUIET), pause)
+            self._period('nothing is killed', HARMLESS, seconds * QUIET, pause)
+            self._period('processes are killed', LETHAL | HARMLESS, seconds * (1 - QUIET), pause)
         finally:
             for name in list(self.running):
                 self.end(name)
             self.session.close()
 
-    def _period(self, name: str, faults: Sequence[str], seconds: float, pause: float) -> None:
+    def _period(self, name: str, faults: Mapping[str, Fault], seconds: float, pause: float) -> None:
         period, began, bag = Period(name), time.monotonic(), list[str]()
         self.periods.append(period)
         while time.monotonic() < began + seconds:
-            bag = bag or self.chance.sample(faults, len(faults))
+            bag = bag or self.chance.sample(list(faults), len(faults))
             fault = bag.pop()
-            getattr(self, f'fault_{fault}')()
+            faults[fault](self)
             self.resumed[fault].append(self.resume())
             period.faults += 1
             self.spin(SETTLE)
@@ -381,9 +309,6 @@ class Soak:
         self.drops = self.session.counts['perception'].get('dropped', 0)
         # A process that was started again counts from 0.
         period.dropped += self.drops - (before if self.drops >= before else 0)
-
-
-FAULTS = [name.removeprefix('fault_') for name in vars(Soak) if name.startswith('fault_')]
 
 
 def report(soak: Soak) -> list[str]:

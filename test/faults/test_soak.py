@@ -17,17 +17,19 @@ PATH = Path(__file__).resolve().parents[2] / 'benchmarks' / 'soak.py'
 
 @pytest.fixture(scope='module')
 def soak():
-    """The module `benchmarks/soak.py`."""
+    """The module `benchmarks/soak.py`, which imports that of its faults beside it."""
     spec = importlib.util.spec_from_file_location('benchmarks_soak', PATH)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PATH.parent)
+        spec.loader.exec_module(module)
     yield module
-    del sys.modules[spec.name]
+    del sys.modules[spec.name], sys.modules['soak_faults']
 
 
 def test_a_short_soak_holds(soak, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(soak, 'STALL', 0.5)
+    monkeypatch.setattr('soak_faults.STALL', 0.5)
     run = soak.Soak(('pipeline',), 3, tmp_path)
     run.run(5.0, 0.1)
     assert run.resumed
