@@ -87,6 +87,11 @@ ARGUMENTS = (
         'max_size', default_value='', description='Longer side of the images of `source`, pixels.'
     ),
     DeclareLaunchArgument(
+        'input_size',
+        default_value='',
+        description="Perception's: larger sees smaller people, slower. Pixels.",
+    ),
+    DeclareLaunchArgument(
         'exit_at_end',
         default_value='',
         choices=['', 'true', 'false'],
@@ -207,7 +212,10 @@ def overrides(context: LaunchContext) -> dict[str, dict[str, Any]]:
             'max_size': pixels(context, 'max_size'),
             'exit_at_end': flag(context, 'exit_at_end'),
         },
-        'perception': {'device': argument(context, 'device')},
+        'perception': {
+            'device': argument(context, 'device'),
+            'input_size': pixels(context, 'input_size'),
+        },
         'recognizer': {},
         'behavior': {'rules': argument(context, 'behaviors')},
     }

@@ -14,7 +14,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
-from action_recognition.cli.sample import fetch_sample
+from action_recognition.cli.sample import SAMPLE_INPUT_SIZE, fetch_sample
 
 PACKAGE = 'action_recognition'
 CAMERA = '/dev/video0'
@@ -25,6 +25,7 @@ ARGUMENTS = {
     'namespace': '',
     'behaviors': PathJoinSubstitution([FindPackageShare(PACKAGE), 'config', 'behaviors.yaml']),
     'max_size': '640',
+    'input_size': '',
     'lockstep': 'actions',
     'exit_at_end': 'true',
     'required': 'true',
@@ -49,13 +50,15 @@ def generate_launch_description() -> LaunchDescription:
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The graph on the source asked for, or on what there is."""
-    source = LaunchConfiguration('source').perform(context)
-    if not source:
-        source = CAMERA if Path(CAMERA).exists() else str(fetch_sample())
+    arguments = {
+        name: LaunchConfiguration(name).perform(context) for name in ('source', *ARGUMENTS)
+    }
+    if not arguments['source'] and Path(CAMERA).exists():
+        arguments['source'] = CAMERA
+    elif not arguments['source']:
+        arguments['source'] = str(fetch_sample())
+        arguments['input_size'] = arguments['input_size'] or str(SAMPLE_INPUT_SIZE)
     graph = PathJoinSubstitution(
         [FindPackageShare(PACKAGE), 'launch', 'action_recognition.launch.py']
     )
-    arguments = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    return [
-        IncludeLaunchDescription(graph, launch_arguments=[('source', source), *arguments.items()])
-    ]
+    return [IncludeLaunchDescription(graph, launch_arguments=arguments.items())]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from action_recognition import fastdds
+from action_recognition.cli.sample import SAMPLE_INPUT_SIZE
 
 LAUNCH = Path(__file__).resolve().parents[2] / 'launch'
 FILES = sorted(LAUNCH.glob('*.launch.py'))
@@ -38,6 +39,28 @@ def load(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def demo(monkeypatch, tmp_path):
+    """Runs the demo on a machine with or without a camera; what it hands on."""
+    launch = pytest.importorskip('launch', reason='launch is not installed')
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed')
+    module = load(LAUNCH / 'demo.launch.py')
+    monkeypatch.setattr(module, 'fetch_sample', lambda: Path('/cache/sample.mp4'))
+
+    def demo(camera, **arguments):
+        monkeypatch.setattr(module, 'CAMERA', str(tmp_path if camera else tmp_path / 'none'))
+        context = launch.LaunchContext()
+        given = {'source': '', **module.ARGUMENTS, 'behaviors': 'rules.yaml', **arguments}
+        context.launch_configurations.update(given)
+        (graph,) = module.start(context)
+        handed_on = dict(graph.launch_arguments)
+        assert handed_on.keys() == given.keys()
+        changed = {name: value for name, value in handed_on.items() if value != given[name]}
+        return {**changed, 'source': handed_on['source']}
+
+    return demo
 
 
 @pytest.fixture
@@ -161,9 +184,10 @@ def test_what_is_launched_later_keeps_its_environment(describe):
     assert dict(os.environ) == before
 
 
-def test_a_size_that_is_no_number_is_named(describe):
-    with pytest.raises(ValueError, match="max_size must be a whole number of pixels, not 'big'"):
-        describe(source='0', max_size='big')
+@pytest.mark.parametrize('name', ['max_size', 'input_size'])
+def test_a_size_that_is_no_number_is_named(describe, name):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of pixels, not 'big'"):
+        describe(source='0', **{name: 'big'})
 
 
 @pytest.mark.parametrize('composed', ['false', 'true'])
@@ -171,13 +195,13 @@ def test_what_is_given_reaches_the_node_that_has_it(describe, composed):
     """And what is not is left to the parameter file, save whether there is a camera node."""
     assert overrides(describe(composed=composed)) == {'camera': {'source': ''}}
     given = {'source': 'off', 'lockstep': 'off', 'max_size': '320', 'exit_at_end': 'true'}
-    given |= {'device': 'cuda', 'behaviors': 'rules.yaml'}
+    given |= {'device': 'cuda', 'input_size': '160', 'behaviors': 'rules.yaml'}
     nodes = describe(composed=composed, autostart='false', use_sim_time='true', **given)
     shared = {'autostart': False, 'use_sim_time': True}
     player = {'source': 'off', 'lockstep': 'off', 'max_size': 320, 'exit_at_end': True}
     assert overrides(nodes) == {
         'camera': {**player, **shared},
-        'perception': {'device': 'cuda', **shared},
+        'perception': {'device': 'cuda', 'input_size': 160, **shared},
         'recognizer': shared,
         'behavior': {'rules': 'rules.yaml', **shared},
     }
@@ -236,6 +260,14 @@ def test_every_argument_is_described(path):
     arguments = [entity for entity in entities if isinstance(entity, DeclareLaunchArgument)]
     assert len(arguments) > 5
     assert all(argument.description for argument in arguments)
+
+
+def test_what_the_demo_plays(demo, tmp_path):
+    assert demo(camera=True) == {'source': str(tmp_path)}
+    sample = {'source': '/cache/sample.mp4'}
+    assert demo(camera=False) == {**sample, 'input_size': str(SAMPLE_INPUT_SIZE)}
+    assert demo(camera=False, input_size='160') == sample
+    assert demo(camera=False, source='clip.mp4') == {'source': 'clip.mp4'}
 
 
 def test_the_bag_starts_once_both_nodes_are_active_from_where_colcon_puts_the_player():
