@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,7 +21,7 @@ class Rule:
     Attributes:
         name: of the rule, for messages about it.
         label: the action that must be confirmed.
-        event: text of the event; `{person}`, `{label}` and `{confidence}` are filled in.
+        event: text of its events; `{person}`, `{label}` and `{confidence}` are filled in.
         min_confidence: least confidence, in [0, 1].
         dwell: seconds for which the person must have done it without a break.
         cooldown: least seconds between two events of this rule about the same person. An action
@@ -118,6 +118,20 @@ def unknown_labels(rules: Iterable[Rule], known: Sequence[str]) -> list[str]:
     ]
 
 
+class Event(NamedTuple):
+    """What a rule says of a person.
+
+    Attributes:
+        rule: that speaks.
+        action: the label that made it do so.
+        text: of the rule about this action.
+    """
+
+    rule: Rule
+    action: ActionEstimate
+    text: str
+
+
 @dataclass
 class _Watch:
     """One rule on one person; times are stamps in ns."""
@@ -138,7 +152,7 @@ class RuleEngine:
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._stamp: int | None = None
 
-    def update(self, actions: Sequence[ActionEstimate], stamp: int) -> list[str]:
+    def update(self, actions: Sequence[ActionEstimate], stamp: int) -> list[Event]:
         """Events that the labels of one image cause, in the order of the rules.
 
         Args:
@@ -151,7 +165,7 @@ class RuleEngine:
         self._stamp = stamp
         gone = {action.track_id for action in actions if action.state == 'ended'}
         self._watches = {key: w for key, w in self._watches.items() if key[1] not in gone}
-        events = []
+        events: list[Event] = []
         for rule in self.rules:
             held = {action.track_id: action for action in actions if rule.holds(action)}
             for person, action in held.items():
@@ -161,7 +175,7 @@ class RuleEngine:
                 rested = watch.fired is None or stamp - watch.fired >= rule.cooldown * 1e9
                 if rested and stamp - watch.since >= rule.dwell * 1e9:
                     watch.fired = stamp
-                    events.append(rule.text(action))
+                    events.append(Event(rule, action, rule.text(action)))
             self._pause(rule, held.keys(), stamp)
         return events
 

@@ -109,7 +109,7 @@ SCENARIOS = [
 def test_scenario(scenario):
     engine = RuleEngine([scenario.rule])
     events = [
-        (ms, event)
+        (ms, event.text)
         for ms, actions in scenario.seen.items()
         for event in engine.update(actions, ms * MS)
     ]
@@ -118,7 +118,9 @@ def test_scenario(scenario):
 
 def test_rules_speak_in_their_order():
     rules = [Rule('a', 'wave', 'first'), Rule('b', 'run', 'never'), Rule('c', 'wave', 'second')]
-    assert RuleEngine(rules).update([action()], 0) == ['first', 'second']
+    waving = action(person=7)
+    events = RuleEngine(rules).update([action('sit'), waving], 0)
+    assert events == [(rules[0], waving, 'first'), (rules[2], waving, 'second')]
 
 
 def test_those_who_left_are_forgotten():

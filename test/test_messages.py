@@ -40,6 +40,14 @@ FIELDS = {
         'header': 'std_msgs/Header',
         'actions': 'sequence<action_recognition/ActionLabel>',
     },
+    'BehaviorEvent': {
+        'header': 'std_msgs/Header',
+        'rule': 'string',
+        'track_id': 'int64',
+        'label': 'string',
+        'confidence': 'float',
+        'text': 'string',
+    },
     'LabelClass': {'class_id': 'uint16', 'class_name': 'string'},
     'LabelInfo': {
         'header': 'std_msgs/Header',

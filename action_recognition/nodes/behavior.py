@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from std_msgs.msg import String
+from std_msgs.msg import Header
 
-from action_recognition.behavior_rules import RuleEngine, load_rules, unknown_labels
+from action_recognition.behavior_rules import Event, RuleEngine, load_rules, unknown_labels
 from action_recognition.errors import UserError
-from action_recognition.msg import ActionLabelArray, LabelInfo
+from action_recognition.msg import ActionLabelArray, BehaviorEvent, LabelInfo
 from action_recognition.nodes.common import StageNode, run
 from action_recognition.nodes.convert import msg_to_estimates, stamp_to_ns
 from action_recognition.nodes.qos import latched_qos, result_qos
@@ -25,7 +25,7 @@ class BehaviorNode(StageNode):
     SETTINGS = (Setting('rules', '', 'YAML file of rules; see config/behaviors.yaml.'),)
 
     def configure(self) -> None:
-        self._events = self.advertise(String, 'events', result_qos())
+        self._events = self.advertise(BehaviorEvent, 'events', result_qos())
 
     def start(self) -> None:
         path = self.value('rules')
@@ -57,7 +57,19 @@ class BehaviorNode(StageNode):
         estimates = msg_to_estimates(message)
         for event in self._engine.update(estimates, stamp_to_ns(message.header.stamp)):
             self.health.count('events')
-            self._events.publish(String(data=event))
+            self._events.publish(event_to_msg(event, message.header))
+
+
+def event_to_msg(event: Event, header: Header) -> BehaviorEvent:
+    """An event under the header of the image that decided."""
+    return BehaviorEvent(
+        header=header,
+        rule=event.rule.name,
+        track_id=event.action.track_id,
+        label=event.action.label,
+        confidence=event.action.confidence,
+        text=event.text,
+    )
 
 
 def main(args: Sequence[str] | None = None) -> int:

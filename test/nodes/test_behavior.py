@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header
 
-from action_recognition.msg import ActionLabel, ActionLabelArray, LabelInfo
+from action_recognition.msg import ActionLabel, ActionLabelArray, BehaviorEvent, LabelInfo
 from action_recognition.nodes.behavior import BehaviorNode
 from action_recognition.nodes.convert import labels_to_msg, ns_to_stamp
 from action_recognition.nodes.qos import latched_qos, result_qos
@@ -32,19 +32,29 @@ def actions(ms, confidence=0.9):
     action = ActionLabel(
         track_id=4, label='wave', class_id=1, confidence=confidence, state=ActionLabel.CONFIRMED
     )
-    return ActionLabelArray(header=Header(stamp=ns_to_stamp(ms * 1_000_000)), actions=[action])
+    header = Header(stamp=ns_to_stamp(ms * 1_000_000), frame_id='eye')
+    return ActionLabelArray(header=header, actions=[action])
 
 
 def test_events(graph, rules):
     node = graph.node(BehaviorNode, parameters={'rules': rules})
-    events = graph.collect(String, 'events', result_qos())
+    events = graph.collect(BehaviorEvent, 'events', result_qos())
     send = graph.publisher(ActionLabelArray, 'actions', result_qos()).publish
     send(actions(0))
     send(actions(50, confidence=float('nan')))
     send(actions(90))
-    send(actions(100))
+    send(actions(100, confidence=0.75))
     graph.until(lambda: events)
-    assert events[0].data == 'hello 4'
+    assert events == [
+        BehaviorEvent(
+            header=actions(100).header,
+            rule='greet',
+            track_id=4,
+            label='wave',
+            confidence=0.75,
+            text='hello 4',
+        )
+    ]
     assert (node.health.counted('rejected'), node.health.counted('processed')) == (1, 3)
 
 
