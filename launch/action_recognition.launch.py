@@ -24,6 +24,10 @@ from action_recognition import fastdds
 PACKAGE = 'action_recognition'
 #: The `source` that stands for the images of a topic.
 TOPIC = 'topic'
+#: The camera node's `frame_id` where the parameter file gives none.
+FRAME_ID = 'camera_optical_frame'
+#: Ends of the names of the frames of images and of the body of the camera (REP-103, x forward).
+OPTICAL, BODY = '_optical_frame', '_link'
 #: Seconds before a node that has ended is started again.
 RESPAWN_DELAY = 2.0
 
@@ -122,6 +126,14 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'rviz', default_value='false', choices=['true', 'false'], description='Start RViz.'
     ),
+    DeclareLaunchArgument(
+        'publish_tf',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Publish the transform from the body of the camera, X_link (x forward), to the '
+        'frame of its images, X_optical_frame, which is the parameter frame_id of the camera node: '
+        'for a `source` that no URDF describes and that has no frame of its own, as a bag has.',
+    ),
     DeclareLaunchArgument('log_level', default_value='info', description='Of all nodes.'),
 )
 
@@ -150,9 +162,7 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             nodes.append(node(context, 'camera', files, to_camera, plays=True))
     if behaviors:
         nodes.append(node(context, 'behavior', files))
-    if is_set(context, 'rviz'):
-        nodes += rviz(context, own_camera=bool(source))
-    return nodes
+    return nodes + looks(context)
 
 
 def refuse_ignored(context: LaunchContext) -> None:
@@ -273,27 +283,46 @@ def node(
     )
 
 
-def rviz(context: LaunchContext, own_camera: bool) -> list[Node]:
-    """RViz, and for a camera of ours the way from its body (x forward) to its optical frame."""
-    namespace = argument(context, 'namespace')
+def looks(context: LaunchContext) -> list[Node]:
+    """RViz and the transform of our camera, where they are asked for."""
+    source = argument(context, 'source')
+    plays, publishes = source not in ('', TOPIC), is_set(context, 'publish_tf')
+    if publishes and not plays:
+        raise ValueError(
+            'publish_tf:=true is for the images of a source: those of a topic keep the frame of '
+            'their driver, which publishes its own transform'
+        )
+    frame = str(parameter_in_file(context, 'camera', 'frame_id') or FRAME_ID)
+    if publishes and not frame.endswith(OPTICAL):
+        raise ValueError(f'publish_tf:=true needs a frame_id that ends in {OPTICAL}, not {frame}')
+    body = frame.removesuffix(OPTICAL) + BODY
     use_sim_time = {'use_sim_time': is_set(context, 'use_sim_time')}
-    view = Node(
-        package='rviz2',
-        executable='rviz2',
-        namespace=namespace,
-        arguments=['-d', share('config', 'action_recognition.rviz')],
-        parameters=[use_sim_time],
-    )
-    frames = Node(
-        package='tf2_ros',
-        executable='static_transform_publisher',
-        arguments=[
-            *('--roll', '-1.5708', '--yaw', '-1.5708'),
-            *('--frame-id', 'camera_link', '--child-frame-id', 'camera_optical_frame'),
-        ],
-        parameters=[use_sim_time],
-    )
-    return [view, frames] if own_camera else [view]
+    nodes = []
+    if is_set(context, 'rviz'):
+        # Only a frame that TF or the images have can be the fixed one.
+        fixed = ['-f', body if publishes else frame] if plays else []
+        nodes.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=argument(context, 'namespace'),
+                arguments=['-d', share('config', 'action_recognition.rviz'), *fixed],
+                parameters=[use_sim_time],
+            )
+        )
+    if publishes:
+        nodes.append(
+            Node(
+                package='tf2_ros',
+                executable='static_transform_publisher',
+                arguments=[
+                    *('--roll', '-1.5708', '--yaw', '-1.5708'),
+                    *('--frame-id', body, '--child-frame-id', frame),
+                ],
+                parameters=[use_sim_time],
+            )
+        )
+    return nodes
 
 
 def argument(context: LaunchContext, name: str) -> str:

@@ -1,6 +1,6 @@
 """A clip or a camera through the whole graph, with events of the example behaviours.
 
-    ros2 launch action_recognition demo.launch.py source:=clip.mp4 rviz:=true
+    ros2 launch action_recognition demo.launch.py source:=clip.mp4 rviz:=true publish_tf:=true
 
 A clip plays as fast as this machine follows, without loss, and its end ends the launch. Without
 a source the first camera is used, and without a camera a sample clip, downloaded once. To get
@@ -30,6 +30,7 @@ ARGUMENTS = {
     'exit_at_end': 'true',
     'required': 'true',
     'rviz': 'false',
+    'publish_tf': 'false',
     'log_level': 'info',
 }
 

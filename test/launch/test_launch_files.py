@@ -8,8 +8,10 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from scipy.spatial.transform import Rotation
 
 from action_recognition import fastdds
 from action_recognition.cli.sample import SAMPLE_INPUT_SIZE
@@ -111,7 +113,7 @@ def test_nodes_of_the_arguments(describe):
     assert set(describe(source='0', composed='true')) == {'pipeline'}
     assert set(describe(composed='true', behaviors='rules.yaml')) == {'pipeline', 'behavior'}
     assert set(describe(rviz='true')) == {'perception', 'recognizer', 'rviz2'}
-    assert 'static_transform_publisher' in describe(source='0', rviz='true')
+    assert set(describe(source='0', rviz='true', composed='true')) == {'pipeline', 'rviz2'}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,60 @@ def test_what_would_be_given_in_vain(describe, tmp_path, composed, content, argu
     refused = pytest.raises(ValueError, match=fault) if fault else contextlib.nullcontext()
     with refused:
         describe(params_file=str(path), composed=composed, **arguments)
+
+
+@pytest.mark.parametrize(
+    ('content', 'body', 'frame'),
+    [
+        ('', 'camera_link', 'camera_optical_frame'),
+        ('/**/camera: {ros__parameters: {frame_id: eye_optical_frame}}', 'eye_link', None),
+    ],
+)
+def test_the_frame_of_our_camera(describe, tmp_path, content, body, frame):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(content)
+    frame = frame or 'eye_optical_frame'
+
+    def fixed_frame(**arguments):
+        return describe(params_file=str(path), **arguments)['rviz2'].options['arguments'][2:]
+
+    assert fixed_frame(source='0', rviz='true') == ['-f', frame]
+    assert fixed_frame(source='0', rviz='true', publish_tf='true') == ['-f', body]
+    assert fixed_frame(rviz='true') == []
+    assert fixed_frame(rviz='true', source='topic') == []
+    nodes = describe(params_file=str(path), source='0', publish_tf='true')
+    arguments = nodes['static_transform_publisher'].options['arguments']
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    assert (given['--frame-id'], given['--child-frame-id']) == (body, frame)
+    # Where x is forward of the body, z is forward in the image, and down there is y here.
+    turns = [float(given[f'--{name}']) for name in ('roll', 'yaw')]
+    turn = Rotation.from_euler('xz', turns)
+    np.testing.assert_allclose(
+        turn.apply([[0, 0, 1], [0, 1, 0]]), [[1, 0, 0], [0, 0, -1]], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ('source', 'frame', 'fault'),
+    [
+        ('', 'eye_optical_frame', 'is for the images of a source'),
+        ('topic', 'eye_optical_frame', 'is for the images of a source'),
+        ('0', 'eye', 'ends in _optical_frame, not eye'),
+    ],
+)
+def test_a_transform_that_would_be_wrong(describe, tmp_path, source, frame, fault):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(f'/**/camera: {{ros__parameters: {{frame_id: {frame}}}}}')
+    with pytest.raises(ValueError, match=fault):
+        describe(params_file=str(path), source=source, publish_tf='true')
+
+
+def test_the_frame_of_the_launch_file_is_that_of_the_node(describe):
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    from action_recognition.nodes.camera import CameraNode
+
+    (frame,) = [setting.default for setting in CameraNode.SETTINGS if setting.name == 'frame_id']
+    assert frame == describe.module.FRAME_ID
 
 
 def test_the_transport_of_images_is_that_of_our_nodes_alone(describe, monkeypatch):
