@@ -81,6 +81,10 @@ def test_example_rules_fit_the_labels():
     assert unknown_labels(load_rules(CONFIG / 'behaviors.yaml'), LABELS) == []
 
 
+def test_no_example_rule_acts_on_a_single_image():
+    assert all(rule.dwell >= 0.2 for rule in load_rules(CONFIG / 'behaviors.yaml'))
+
+
 def test_rviz_shows_our_topics():
     displays = yaml.safe_load((CONFIG / 'action_recognition.rviz').read_text())
     topics = [
