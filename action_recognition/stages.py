@@ -285,7 +285,7 @@ class Recognition:
         if anew:
             self.recognizer.reset()
             if not back:
-                ended = [replace(last, state='ended') for last in self._known.values()]
+                ended = self.ended()
         if reset:
             self._known.clear()
         # An update is too little work to share out: on a busy computer, waiting for a second
@@ -299,3 +299,7 @@ class Recognition:
                 self._known[estimate.track_id] = estimate
         self._last = (poses.stamp, estimates)
         return Verdict(estimates, reset=reset)
+
+    def ended(self) -> list[ActionEstimate]:
+        """What there is to say when everybody is given up now."""
+        return [replace(last, state='ended') for last in self._known.values()]

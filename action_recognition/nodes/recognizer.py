@@ -23,7 +23,7 @@ from action_recognition.nodes.convert import (
 from action_recognition.nodes.markers import label_markers
 from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.settings import Setting
-from action_recognition.recognition.labels import LabelConfig
+from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.recognition.stream import FORGET_AFTER, StreamingRecognizer
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition, Recognizer, RecognizerConfig
@@ -153,9 +153,18 @@ class RecognizerNode(StageNode):
 
     def stop(self) -> None:
         with self._busy:
-            if self._stage:
-                self._stage.recognizer.close()
-            self._stage = None
+            stage, self._stage = self._stage, None
+        if stage:
+            self._end_everybody(stage.ended())
+            stage.recognizer.close()
+
+    def _end_everybody(self, ended: list[ActionEstimate]) -> None:
+        """Nobody is to act any longer on what was said of people who are not looked at."""
+        if ended:
+            self._last = estimates_to_msg(ended, self._last.header)
+            self.attempt(self._publish, 'late_errors')
+            for receive in self.receivers:
+                receive(self._last)
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         config = self._config(changes)

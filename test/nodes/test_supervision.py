@@ -6,15 +6,25 @@ and `/diagnostics` only.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
+from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
+from action_recognition.nodes import health as health_module
+from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
+from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
+from action_recognition.nodes.qos import image_qos, result_qos
+from action_recognition.nodes.recognizer import RecognizerNode
+from action_recognition.skeleton import NUM_JOINTS, Poses
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
@@ -79,6 +89,15 @@ class Supervisor:
         return self.statuses()[-1]
 
 
+def header(index):
+    return Header(stamp=ns_to_stamp(10**18 + 40_000_000 * index), frame_id='eye')
+
+
+def skeletons(index, *ids):
+    xy, score = np.full((len(ids), NUM_JOINTS, 2), 20.0), np.ones((len(ids), NUM_JOINTS))
+    return poses_to_msg(Poses(xy, score, np.array(ids), image_size=(64, 48)), header(index))
+
+
 def values(status):
     return {entry.key: entry.value for entry in status.values}
 
@@ -138,3 +157,67 @@ def test_diagnostics_name_the_real_state(perception):
         assert values(perception.status())['state'] == perception.state()
     assert perception.change(Transition.TRANSITION_INACTIVE_SHUTDOWN)
     assert values(perception.status())['state'] == perception.state() == 'finalized'
+
+
+@pytest.mark.parametrize('fault', ['hangs', 'always fails'])
+def test_a_network_that_hangs_or_always_fails_is_an_error_until_it_answers(
+    graph, perception, estimator, monkeypatch, fault
+):
+    monkeypatch.setattr(health_module, 'OUTPUT_TIMEOUT', 0.5)
+    perception.bring_up()
+    publisher = graph.publisher(Image, 'image', image_qos())
+    shown = 0
+
+    def becomes(level, grey, words=''):
+        """Whether it says so while images of this grey come."""
+        nonlocal shown
+        publisher.publish(bgr_to_image(np.full((48, 64, 3), grey, np.uint8), header(shown)))
+        shown += 1
+        said = perception.statuses()
+        return said and said[-1].level == level and words in said[-1].message
+
+    graph.until(lambda: becomes(DiagnosticStatus.OK, 90, 'running'))
+    if fault == 'hangs':
+        estimator.gate.clear()
+    grey = 13 if fault == 'always fails' else 90  # 13 breaks the stand-in
+    words = 'no output for' if fault == 'hangs' else 'RuntimeError: out of luck'
+    graph.until(lambda: becomes(DiagnosticStatus.ERROR, grey, words))
+    assert perception.state() == values(perception.statuses()[-1])['state'] == 'active'
+    estimator.gate.set()
+    graph.until(lambda: becomes(DiagnosticStatus.OK, 90, 'running'))
+
+
+@pytest.mark.parametrize(
+    'transition',
+    [DEACTIVATE, Transition.TRANSITION_ACTIVE_SHUTDOWN],
+    ids=['deactivate', 'shutdown'],
+)
+def test_a_recognizer_that_stops_ends_everybody_it_knows(graph, supervise, recognizer, transition):
+    supervisor = supervise(RecognizerNode, recognizer_factory=lambda *_: recognizer)
+    assert supervisor.change(CONFIGURE)
+    actions = graph.collect(ActionLabelArray, 'actions', result_qos())
+    assert supervisor.change(ACTIVATE)
+    publisher = graph.publisher(SkeletonArray, 'skeletons', result_qos())
+    for index, ids in enumerate([(3, 5), (5,), ()]):  # both may still come back
+        publisher.publish(skeletons(index, *ids))
+    graph.until(lambda: len(actions) == 3)
+    assert supervisor.change(transition)
+    graph.until(lambda: len(actions) == 4)
+    assert actions[-1].header == actions[-2].header == header(2)
+    ended = [(a.track_id, a.label, a.state) for a in actions[-1].actions]
+    assert ended == [(3, 'wave', ActionLabel.ENDED), (5, 'wave', ActionLabel.ENDED)]
+
+
+def test_a_recognizer_that_knows_nobody_has_nobody_to_end(graph, supervise, recognizer):
+    supervisor = supervise(RecognizerNode, recognizer_factory=lambda *_: recognizer)
+    supervisor.bring_up()
+    actions = graph.collect(ActionLabelArray, 'actions', result_qos())
+    publisher = graph.publisher(SkeletonArray, 'skeletons', result_qos())
+    publisher.publish(skeletons(0, 3))
+    graph.until(lambda: len(actions) == 1)
+    for transition in (DEACTIVATE, ACTIVATE, DEACTIVATE, ACTIVATE):
+        assert supervisor.change(transition)
+    graph.until(lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(skeletons(1, 4))
+    graph.until(lambda: len(actions) == 3)
+    assert [[a.track_id for a in message.actions] for message in actions] == [[3], [3], [4]]
