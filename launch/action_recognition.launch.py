@@ -134,6 +134,12 @@ ARGUMENTS = (
         'frame of its images, X_optical_frame, which is the parameter frame_id of the camera node: '
         'for a `source` that no URDF describes and that has no frame of its own, as a bag has.',
     ),
+    DeclareLaunchArgument(
+        'enclaves',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Start every node in its SROS 2 enclave, one of config/sros2/policy.xml.',
+    ),
     DeclareLaunchArgument('log_level', default_value='info', description='Of all nodes.'),
 )
 
@@ -269,13 +275,14 @@ def node(
         end = {'on_exit': Shutdown(reason=f'{executable} has ended')}
     else:
         end = {'respawn': is_set(context, 'respawn'), 'respawn_delay': RESPAWN_DELAY}
+    enclave = ['--enclave', f'/{PACKAGE}/{executable}'] if is_set(context, 'enclaves') else []
     return Node(
         package=PACKAGE,
         executable=executable,
         remappings=remappings,
         namespace=argument(context, 'namespace'),
         parameters=files,
-        ros_arguments=['--log-level', argument(context, 'log_level')],
+        ros_arguments=['--log-level', argument(context, 'log_level'), *enclave],
         # Not by SetEnvironmentVariable, which would reach whatever else a robot launches.
         additional_env=fastdds.variables(context.environment),
         output='screen',

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -218,6 +219,21 @@ def test_the_frame_of_the_launch_file_is_that_of_the_node(describe):
 
     (frame,) = [setting.default for setting in CameraNode.SETTINGS if setting.name == 'frame_id']
     assert frame == describe.module.FRAME_ID
+
+
+def test_every_node_has_an_enclave_in_the_policy(describe):
+    policy = ElementTree.parse(LAUNCH.parent / 'config' / 'sros2' / 'policy.xml')
+    paths = {enclave.get('path') for enclave in policy.iter('enclave')}
+    given = {'source': '0', 'behaviors': 'rules.yaml'}
+    nodes = [
+        node
+        for composed in ('false', 'true')
+        for node in describe(composed=composed, enclaves='true', **given).values()
+    ]
+    arguments = [node.options['ros_arguments'] for node in nodes]
+    assert {text[text.index('--enclave') + 1] for text in arguments} == paths
+    for name, node in describe(**given).items():
+        assert '--enclave' not in node.options['ros_arguments'], name
 
 
 def test_the_transport_of_images_is_that_of_our_nodes_alone(describe, monkeypatch):
