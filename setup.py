@@ -109,7 +109,9 @@ setup(
     name=NAME,
     version=re.search(r"__version__ = '(.+)'", (ROOT / NAME / '__init__.py').read_text())[1],
     description='Online human action recognition for robots, as a ROS 2 package',
-    license='Apache-2.0',
+    # The second are the weights, whose data are for research; package.xml says so too.
+    license='Apache-2.0 AND LicenseRef-weights-for-research-only',
+    license_files=['LICENSE', 'models/README.md'],
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     # Makes an editable install a plain entry in sys.path, which merges with the generated half.

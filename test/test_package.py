@@ -13,9 +13,11 @@ import pytest
 
 import action_recognition
 from action_recognition.cli.run import NODES
+from action_recognition.weights import read_header
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
+WEIGHTS = sorted((ROOT / 'models').glob('*.safetensors'))
 CMAKE = (ROOT / 'CMakeLists.txt').read_text()
 
 
@@ -66,10 +68,24 @@ def test_manifest_declares_every_ros_package_that_is_imported():
 def test_manifest_is_what_ros_tools_expect():
     assert MANIFEST.get('format') == '3'
     assert MANIFEST.findtext('name') == 'action_recognition'
-    assert MANIFEST.find('license').text == 'Apache-2.0'
-    assert (ROOT / MANIFEST.find('license').get('file')).is_file()
+    assert all((ROOT / licence.get('file')).is_file() for licence in MANIFEST.findall('license'))
     assert MANIFEST.findtext('export/build_type') == 'ament_cmake'
     assert MANIFEST.findtext('member_of_group') == 'rosidl_interface_packages'
+
+
+def test_manifest_and_wheel_name_the_licences_of_code_and_weights():
+    """The weights that are free are the exceptions in the file of the second."""
+    code, trained = MANIFEST.findall('license')
+    assert code.text == 'Apache-2.0'
+    setup_py = (ROOT / 'setup.py').read_text()
+    assert f"license='{code.text} AND {trained.text}'" in setup_py
+    assert f"license_files=['{code.get('file')}', '{trained.get('file')}']" in setup_py
+    section = (
+        (ROOT / trained.get('file')).read_text().partition('## Licence')[2].partition('\n## ')[0]
+    )
+    assert trained.text in section
+    free = {path.stem for path in WEIGHTS if 'research' not in read_header(path).licence}
+    assert set(re.findall(r'`(\w+)`', section)) & {path.stem for path in WEIGHTS} == free
 
 
 def test_requirements_hold_what_the_wheel_asks_for():
