@@ -266,11 +266,14 @@ class _Problem:
             model, clips, (*new, BACKGROUND_LABEL), config.augmentation, config.copies, rng
         )
         self.whole = heads.embed(model, [Track.of(clip) for clip in clips])
-        self.same = self._same(new)
+        self.new, self.seen = new, self._seen()
+        self.same = self._same(np.arange(len(clips)))
+        remembered = base.rehearsal.labels if base.rehearsal else ()
+        self.old = [name for name in remembered if name not in new]
         nothing = heads.background_of(
             model, clips, len(new), config.augmentation, BACKGROUND_PER_CLASS * len(new), rng
         )
-        parts = [own, *([nothing] if nothing else []), *self._old(new, rng)]
+        parts = [own, *([nothing] if nothing else []), *self._old(rng)]
         self.samples = heads.Samples.join(parts)
         if with_background and not (self.samples.label == len(new)).any():
             classes = new  # nothing is known of people who do nothing
@@ -285,52 +288,58 @@ class _Problem:
                 label = torch.where(label == len(new), torch.tensor(-1 - row), label)
                 self.samples = self.samples._replace(label=label)
 
-    def _same(self, new: Sequence[str]) -> dict[str, str]:
-        """New class -> old one that the base sees in most of its clips."""
-        names = self.base.header.labels
+    def _seen(self) -> list[str]:
+        """The class of the base at the end of each clip."""
+        names, answer = self.base.header.labels, self.base.model.answer
         with torch.no_grad():
-            answers = [
-                names[int(self.base.model.answer(frames[-1:]).argmax())] for frames in self.whole
-            ]
+            return [names[int(answer(frames[-1:]).argmax())] for frames in self.whole]
+
+    def _same(self, rows: IntArray) -> dict[str, str]:
+        """New class -> old one that the base sees in most of its clips among these rows."""
         found = {}
-        for label in new:
-            said = Counter(
-                a for a, clip in zip(answers, self.clips, strict=True) if clip.label == label
-            )
-            name, count = said.most_common(1)[0]
-            if count >= SAME * said.total() and name not in BACKGROUND:
-                found[label] = name
+        for label in self.new:
+            said = Counter(self.seen[row] for row in rows if self.clips[row].label == label)
+            for name, count in said.most_common(1):
+                if count >= SAME * said.total() and name not in BACKGROUND:
+                    found[label] = name
         return found
 
-    def _old(self, new: Sequence[str], rng: np.random.Generator) -> list[heads.Samples]:
-        """Features of old classes: their own where they are kept, else background."""
+    def _old(self, rng: np.random.Generator) -> list[heads.Samples]:
+        """Features of old classes, labelled as their own where they are kept, else background."""
         rehearsal = self.base.rehearsal
         if rehearsal is None:
             return []
-        known = {*new, *(() if self.kept else self.same.values())}
-        names = [name for name in rehearsal.labels if name not in known]
-        share = BACKGROUND_PER_CLASS * len(new) / REHEARSED / max(len(names), 1)
+        share = BACKGROUND_PER_CLASS * len(self.new) / REHEARSED
         parts = []
-        for name in names:
-            label = len(new)
+        for number, name in enumerate(self.old):
+            label = len(self.new)
             if self.kept:
                 label = -1 - self.kept.index(self.base.header.labels.index(name))
             parts.append(
                 heads.Samples(
                     rehearsal.draw(name, REHEARSED, rng),
                     torch.full((REHEARSED,), label),
-                    torch.full((REHEARSED,), -1),
-                    # Together they count as much in the background as those who do nothing.
+                    torch.full((REHEARSED,), -1 - number),
                     torch.full((REHEARSED,), share),
                 )
             )
         return parts
 
     def head(self, strength: float, rows: IntArray) -> heads.Head:
-        """Learnt from the clips of these rows, and from all that is not of a clip."""
-        used = torch.isin(self.samples.owner, torch.from_numpy(np.append(rows, -1)))
+        """Learnt from the clips of these rows, and from old classes.
+
+        An old class that a new one looks the same as is no background for it. These rows alone say
+        which that is, or clips that are held out would shape the head that is asked about them.
+        """
+        same = set() if self.kept else set(self._same(rows).values())
+        old = [-1 - number for number, name in enumerate(self.old) if name not in same]
+        used = torch.isin(self.samples.owner, torch.tensor([*rows.tolist(), *old]))
         of_base = None if self.of_base is None else self.of_base[used]
-        found = heads.fit_head(self.samples.select(used), len(self.classes), strength, of_base)
+        samples = self.samples.select(used)
+        # Together old classes count as much in the background as people who do nothing.
+        share = torch.where(samples.owner < 0, 1 / max(len(old), 1), 1.0)
+        samples = samples._replace(weight=samples.weight * share)
+        found = heads.fit_head(samples, len(self.classes), strength, of_base)
         return replace(found, kept=self.kept)
 
     def model(self, way: str, rows: IntArray) -> OnlineRecognizer:

@@ -44,7 +44,7 @@ class Samples(NamedTuple):
     Attributes:
         x: (n, 2 * units) features.
         label: (n,) index of the class.
-        owner: (n,) row of the clip that each was made of, -1 for none.
+        owner: (n,) row of the clip that each was made of; below 0 of none.
         weight: (n,) of which each sample has 1 in all.
     """
 
