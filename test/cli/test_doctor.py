@@ -201,6 +201,19 @@ def test_segment_too_small_for_images(monkeypatch, no_transport_chosen, tmp_path
     assert '524288' in finding.found
 
 
+@pytest.mark.parametrize(('free', 'warns'), [(64, True), (99, True), (100, False), (512, False)])
+def test_shared_memory_of_a_container(monkeypatch, no_transport_chosen, free, warns):
+    """Docker gives 64 MB, and four processes of ours take more."""
+    monkeypatch.setattr(
+        doctor.shutil, 'disk_usage', lambda path: SimpleNamespace(free=free * doctor.MEBIBYTE)
+    )
+    findings = {finding.name: finding for finding in doctor.check_transport()}
+    assert ('shared memory' in findings) == warns
+    if warns:
+        assert findings['shared memory'].state == WARN
+        assert '--ipc=host' in findings['shared memory'].fix
+
+
 def test_cameras(monkeypatch, tmp_path):
     assert states(doctor.check_cameras(tmp_path)) == {'cameras': WARN}
     for name in ('video0', 'video10', 'videofile'):
