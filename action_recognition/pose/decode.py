@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -217,6 +218,14 @@ def _complete(
                 people[min(near)[1]][2][j] = k
 
 
+#: The threads that are in a block of `one_thread`, and the number of threads outside of all blocks.
+#: Torch counts for each thread apart, but a new one begins with what any thread said last: one that
+#: enters its first block while another is inside would take that one's 1 for its own number.
+_inside: set[int] = set()
+_outside = 1
+_lock = threading.Lock()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute in this thread alone.
@@ -224,12 +233,22 @@ def one_thread() -> Iterator[None]:
     What decoding computes is too small to share. Threads that helped would wait for more, busily,
     and take the cores from the runtime that sees the next image: two milliseconds of it on two.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    global _outside
+    me = threading.get_ident()
+    with _lock:
+        nested = me in _inside
+        if not _inside:
+            _outside = torch.get_num_threads()
+        if not nested:
+            _inside.add(me)
+            torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if not nested:
+            with _lock:
+                _inside.remove(me)
+                torch.set_num_threads(_outside)
 
 
 @torch.inference_mode()
