@@ -26,7 +26,7 @@ from action_recognition.limits import MAX_IMAGE_BYTES, MAX_RESULT_BYTES
 from action_recognition.nodes.convert import stamp_to_ns
 from action_recognition.nodes.lifecycle import ManagedNode
 from action_recognition.nodes.qos import image_qos
-from action_recognition.nodes.settings import Setting, declare
+from action_recognition.nodes.settings import Setting, declare, undeclared
 from action_recognition.nodes.trace import close_trace, open_trace
 from action_recognition.nodes.worker import Worker
 
@@ -281,6 +281,8 @@ def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = N
         _init(args)
         try:
             nodes = build()
+            for node, text in undeclared(nodes):
+                node.warn('parameters', text)
             if not all(node.autostart() for node in nodes):
                 return 1
             executor = SingleThreadedExecutor()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
+
+#: Parameters that exist only once their topic is advertised or subscribed to.
+QOS_OVERRIDES = 'qos_overrides.'
+
+AnyNode = TypeVar('AnyNode', bound=Node)
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,27 @@ def declare(node: Node, settings: Sequence[Setting]) -> None:
             outside the range.
     """
     node.declare_parameters('', [(s.name, s.default, s.descriptor()) for s in settings])
+
+
+def undeclared(nodes: Sequence[AnyNode]) -> Iterator[tuple[AnyNode, str]]:
+    """What was set at the start of a process and no node of it has: rclpy passes it over.
+
+    A name that is set for all nodes of a process need only be that of one of them.
+
+    Args:
+        nodes: of one process, with their parameters declared.
+
+    Yields:
+        A node for which such a parameter was set, and one line that names it.
+    """
+    known = {name for node in nodes for name in node.get_parameters_by_prefix('')}
+    for node in nodes:
+        for name in sorted(node._parameter_overrides):  # what no method of rclpy tells
+            if name in known or name.startswith(QOS_OVERRIDES):
+                continue
+            alike = get_close_matches(name, sorted(known), n=1)
+            hint = f' (did you mean {alike[0]}?)' if alike else ''
+            yield (
+                node,
+                f'parameter {name} is set, but {node.get_name()} has none of this name{hint}',
+            )

@@ -213,7 +213,13 @@ def test_an_error_of_rclpy_counts_unless_the_process_was_interrupted(monkeypatch
     monkeypatch.setattr(common.signal, 'signal', lambda *_: None)
     if interrupted:
         assert common.run(list, []) == 0
-        broken = SimpleNamespace(autostart=lambda: True, destroy_node=lambda: None, exit_code=1)
+        broken = SimpleNamespace(
+            autostart=lambda: True,
+            destroy_node=lambda: None,
+            exit_code=1,
+            get_parameters_by_prefix=lambda prefix: {},
+            _parameter_overrides={},
+        )
         monkeypatch.setattr(SingleThreadedExecutor, 'add_node', lambda executor, node: True)
         assert common.run(lambda: [broken], []) == 1
     else:
