@@ -43,6 +43,9 @@ STREAM_TIMEOUT_MS = 10_000
 _COUNTED_SUFFIXES = ('.avi', '.m4v', '.mov', '.mp4')
 _HIGHEST_FPS = 1000.0
 
+_DEVICE = re.compile(r'(?:/dev/video)?(\d+)')
+_URL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*://')
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -213,6 +216,26 @@ class LiveSource(Source):
         self._capture.release()
 
 
+class MissingSource(Source):
+    """A camera or stream that is not there yet, and of which every read says why.
+
+    Args:
+        reason: why it could not be opened.
+    """
+
+    live = True
+
+    def __init__(self, name: str, reason: Exception) -> None:
+        super().__init__(name, DEFAULT_FPS, (0, 0), None)
+        self._reason = reason
+
+    def read(self) -> Frame | None:
+        raise self._reason
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
     """Open whatever `spec` names.
 
@@ -229,10 +252,9 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
     if not fps > 0:
         raise ValueError(f'fps must be positive, not {fps}')
     text = str(spec).strip()
-    device = re.fullmatch(r'(?:/dev/video)?(\d+)', text)
-    if device:
+    if device := _DEVICE.fullmatch(text):
         return _open_camera(int(device[1]))
-    if re.match(r'[a-zA-Z][a-zA-Z0-9+.-]*://', text):
+    if _URL.match(text):
         return _open_url(text)
     bag, _ = split_bag(text)
     if is_bag(bag):
@@ -258,6 +280,16 @@ def open_source(spec: str | Path, fps: float = DEFAULT_FPS) -> Source:
             'OpenCV does not know; convert it to MP4'
         )
     return VideoSource(str(path), capture)
+
+
+def may_come(spec: str) -> bool:
+    """Whether a source that is not there may come by itself: a camera or a URL, but no file."""
+    return bool(_DEVICE.fullmatch(spec) or _URL.match(spec)) and not spec.startswith('file:')
+
+
+def without_password(url: str) -> str:
+    """What to call the source of a URL, or of anything else."""
+    return re.sub(r'//[^/@]*@', '//', url)
 
 
 def is_bag(path: Path) -> bool:
@@ -323,7 +355,7 @@ def _open_camera(index: int) -> Source:
 
 
 def _open_url(url: str) -> Source:
-    name = re.sub(r'//[^/@]*@', '//', url)
+    name = without_password(url)
     timeouts = [
         *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS),
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS),

@@ -12,7 +12,15 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from action_recognition.datasets.sources import DEFAULT_FPS, Frame, Source, open_source
+from action_recognition.datasets.sources import (
+    DEFAULT_FPS,
+    Frame,
+    MissingSource,
+    Source,
+    may_come,
+    open_source,
+    without_password,
+)
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.common import TRANSPORTS, StageNode, run
@@ -159,9 +167,12 @@ class CameraNode(StageNode):
                 self._answer.notify_all()
 
     def _start_player(self, spec: str) -> None:
-        fps = self.value('rate') or DEFAULT_FPS
-        source = self._opener(spec, fps)
-        self.health.fact('source', source.name)
+        try:
+            source = self._open(spec)
+        except Exception as error:
+            if not may_come(spec):
+                raise
+            source = MissingSource(without_password(spec), error)
         self.health.expects_input = source.live
         # A live source that waits would be read late, and its images stamped later still.
         self._lockstep = OFF if source.live else self.value('lockstep')
@@ -176,14 +187,20 @@ class CameraNode(StageNode):
             source,
             Playback(self.value('rate'), self.value('loop'), paced=self._lockstep == OFF),
             self.health,
-            reopen=partial(self._opener, spec, fps),
+            reopen=partial(self._open, spec),
             ready=self._has_listener,
             deliver=partial(self._deliver, media),
             warn=partial(self.warn, 'source'),
             ended=self._on_end,
         )
         self._player.start()
-        self.get_logger().info(f'playing {source.name}')
+
+    def _open(self, spec: str) -> Source:
+        source = self._opener(spec, self.value('rate') or DEFAULT_FPS)
+        self.health.fact('source', source.name)
+        if source.live or not self._player:  # but not whenever a file begins again
+            self.get_logger().info(f'playing {source.name}')
+        return source
 
     def _media_origin(self, source: Source) -> int:
         """Stamp in ns of the first frame under media time."""

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from action_recognition.datasets import sources
-from action_recognition.datasets.sources import LiveSource, VideoSource, open_source
+from action_recognition.datasets.sources import (
+    LiveSource,
+    MissingSource,
+    VideoSource,
+    may_come,
+    open_source,
+    without_password,
+)
 from action_recognition.errors import UserError
 
 
@@ -231,6 +238,27 @@ def test_unreachable_url_keeps_its_password():
     with pytest.raises(UserError, match=r'rtsp://127\.0\.0\.1:9/x cannot be opened') as caught:
         open_source('rtsp://robot:secret@127.0.0.1:9/x')
     assert 'secret' not in str(caught.value)
+
+
+@pytest.mark.parametrize('spec', ['0', '/dev/video7', 'rtsp://camera/x', 'http://camera/a.mp4'])
+def test_a_camera_or_url_may_come(spec):
+    assert may_come(spec)
+
+
+@pytest.mark.parametrize(
+    'spec', ['', '/no/a.mp4', '0.png', '/dev/video', 'bag:/topic', 'file:///a']
+)
+def test_a_file_does_not_come_by_itself(spec):
+    assert not may_come(spec)
+
+
+def test_a_missing_source_says_why():
+    name = without_password('rtsp://robot:secret@camera/x')
+    with MissingSource(name, UserError('nobody answers')) as source:
+        assert (source.name, source.live) == ('rtsp://camera/x', True)
+        for _ in range(2):
+            with pytest.raises(UserError, match='nobody answers'):
+                source.read()
 
 
 def damaged_mp4(write_video, path: Path) -> None:

@@ -6,6 +6,9 @@ and `/diagnostics` only.
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -17,8 +20,11 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
 from action_recognition.nodes import health as health_module
+from action_recognition.nodes import player as player_module
+from action_recognition.nodes.camera import CameraNode
 from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
 from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
@@ -221,3 +227,46 @@ def test_a_recognizer_that_knows_nobody_has_nobody_to_end(graph, supervise, reco
     publisher.publish(skeletons(1, 4))
     graph.until(lambda: len(actions) == 3)
     assert [[a.track_id for a in message.actions] for message in actions] == [[3], [3], [4]]
+
+
+@pytest.mark.parametrize('spec', ['0', 'rtsp://robot:secret@camera/stream'])
+def test_a_camera_that_is_missing_at_the_start_delivers_when_it_appears(
+    graph, supervise, make_source, monkeypatch, spec
+):
+    monkeypatch.setattr(player_module, 'REOPEN_INTERVAL', 0.05)
+    present = threading.Event()
+
+    class Camera(make_source):
+        live = True
+
+        def read(self):
+            time.sleep(0.01)
+            return super().read()
+
+    def opener(spec, fps):
+        if not present.is_set():
+            raise UserError('the camera does not exist: plug one in')
+        return Camera(frames=10**6)
+
+    supervisor = supervise(CameraNode, {'source': spec}, opener=opener)
+    supervisor.bring_up()
+    graph.until(lambda: 'plug one in' in supervisor.status().message)
+    for _ in range(2):
+        assert supervisor.status().level == DiagnosticStatus.WARN
+    assert supervisor.state() == 'active'
+    images = graph.collect(Image, 'image', image_qos())
+    present.set()
+    graph.until(lambda: images)
+    graph.until(lambda: supervisor.status().message == 'running')
+    assert values(supervisor.status())['source'] == Camera.name
+    assert supervisor.change(DEACTIVATE)
+
+
+@pytest.mark.parametrize('source', ['/no/such.mp4', 'no_such_bag.mcap', 'file:///no/such.mp4'])
+def test_a_file_that_is_missing_is_an_error_at_once(supervise, source):
+    supervisor = supervise(CameraNode, {'source': source})
+    assert supervisor.change(CONFIGURE)
+    assert not supervisor.change(ACTIVATE)
+    status = supervisor.status()
+    assert (status.level, values(status)['state']) == (DiagnosticStatus.ERROR, 'inactive')
+    assert source.rpartition('/')[2] in status.message
