@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'nothing is lost, however slow the graph',
     )
     parser.add_argument(
-        '--topics', nargs='+', default=[], metavar='TOPIC', help='play only these (default: all)'
+        '--topics',
+        nargs='+',
+        default=[],
+        metavar='TOPIC',
+        help='play only these (default: all but results that the graph makes of others of them)',
     )
     parser.add_argument(
         '--wait',

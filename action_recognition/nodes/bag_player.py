@@ -26,6 +26,13 @@ from action_recognition.nodes.qos import image_qos, latched_qos, result_qos
 #: What the graph takes in, and so answers.
 INPUTS = (IMAGE, COMPRESSED, SKELETONS)
 LABELS = 'action_recognition/msg/LabelInfo'
+#: What our graph makes, stage after stage, from what stands before it.
+CHAIN = (
+    (IMAGE, COMPRESSED),
+    (SKELETONS,),
+    ('action_recognition/msg/ActionLabelArray', LABELS),
+    ('action_recognition/msg/BehaviorEvent',),
+)
 #: The last part of the name of a topic on which several nodes each say a thing once, for good.
 TF_STATIC = 'tf_static'
 #: What can be waited for.
@@ -40,6 +47,9 @@ SETTLE_TIME = 5.0
 ATTEMPTS, ANSWER_TIMEOUT = 3, 5.0
 #: Seconds after the last message, which is still on its way.
 LINGER = 0.5
+#: Why a topic is left out.
+PUBLISHED = 'the running graph publishes it itself'
+MADE_ANEW = 'the graph makes it anew: name it with --topics to play it'
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class PlayOptions:
         rate: speed; None: 1, or in lockstep as fast as the graph answers.
         loop: begin again at the end. Stamps jump back then, and the graph forgets everybody.
         lockstep: topic that must answer an input before the next message; '' does not wait.
-        topics: to play; empty: all.
+        topics: to play; empty: all but results that the graph makes of others of them.
         wait: seconds to wait for subscribers.
     """
 
@@ -124,6 +134,8 @@ class BagPlayer:
         """
         self._advertise()
         self._await_listeners()
+        self._leave_out_second_sources()
+        self.tally.played = dict.fromkeys(self._publishers, 0)
         while self._play_once() and self._options.loop:
             pass
         self._spin(LINGER)
@@ -137,11 +149,14 @@ class BagPlayer:
 
     def _advertise(self) -> None:
         self._spin(DISCOVERY_TIME)  # to know what others publish
-        wanted = self._options.topics or sorted(self._bag.types)
-        for topic in wanted:
+        made_anew = () if self._options.topics else results(self._bag.types)
+        for topic in self._options.topics or sorted(self._bag.types):
             kind = self._bag.types[topic]
+            if topic in made_anew:
+                self.tally.left_out[topic] = MADE_ANEW
+                continue
             if self._node.count_publishers(self._node.resolve_topic_name(topic)):
-                self.tally.left_out[topic] = 'the running graph publishes it itself'
+                self.tally.left_out[topic] = PUBLISHED
                 continue
             try:
                 self._publishers[topic] = self._node.create_publisher(
@@ -149,10 +164,22 @@ class BagPlayer:
                 )
             except UserError as error:
                 self.tally.left_out[topic] = str(error)
+        self._require_something()
+
+    def _leave_out_second_sources(self) -> None:
+        """What a graph that came after us publishes itself: no node takes in two of a kind."""
+        of_the_graph = {kind for kinds in CHAIN for kind in kinds}
+        for topic in [t for t in self._publishers if self._bag.types[t] in of_the_graph]:
+            if self._node.count_publishers(self._node.resolve_topic_name(topic)) > 1:
+                self._node.destroy_publisher(self._publishers.pop(topic))
+                self.tally.left_out[topic] = PUBLISHED
+        self._require_something()
+
+    def _require_something(self) -> None:
+        """Raises: UserError, nothing is left to play."""
         if not self._publishers:
             reasons = '; '.join(f'{topic}: {why}' for topic, why in self.tally.left_out.items())
             raise UserError(f'there is nothing to play in {self._bag.path}: {reasons}')
-        self.tally.played = dict.fromkeys(self._publishers, 0)
 
     def _qos(self, topic: str) -> QoSProfile:
         kind, is_tf = self._bag.types[topic], topic.rpartition('/')[2] == TF_STATIC
@@ -183,9 +210,10 @@ class BagPlayer:
             if time.monotonic() > deadline:
                 missing = f'answers on {answers}' if heard else 'listens'
                 names = ', '.join(inputs or self._publishers)
+                hint = ''.join(f'; {t}: {why}' for t, why in self.tally.left_out.items())
                 raise UserError(
                     f'nobody {missing} within {self._options.wait:g} s: {names}; start the graph, '
-                    'or remap the topic with -r'
+                    f'or remap the topic with -r{hint}'
                 )
             self._spin(0.05)
         self._await_the_rest()
@@ -253,6 +281,17 @@ class BagPlayer:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
+
+
+def results(types: Mapping[str, str]) -> set[str]:
+    """Topics of a bag that the graph makes of others of it.
+
+    Args:
+        types: full type names of all its topics.
+    """
+    stages = [stage for stage, kinds in enumerate(CHAIN) if {*kinds} & {*types.values()}]
+    later = {kind for kinds in CHAIN[min(stages, default=0) + 1 :] for kind in kinds}
+    return {topic for topic, kind in types.items() if kind in later}
 
 
 def header_stamp(data: bytes) -> int:

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-import torch
 from bag_recipes import START, STORE, image_message, new, skeleton_message, write_bag
+from player_recipes import STEP, Pump, crowd, recogniser
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosbags.interfaces import (
     Qos,
@@ -38,42 +38,8 @@ from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.nodes.pipeline import connect
 from action_recognition.nodes.qos import result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
-from action_recognition.recognition.models import create_model
-from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import NUM_JOINTS, Poses
 from action_recognition.stages import PerceptionConfig, RecognizerConfig, parameter_names
-
-LABELS = ('background', 'clap', 'run', 'wave')
-STEP = 33_333_333
-
-
-def recogniser():
-    """Untrained, and sure enough for labels to come and go."""
-    torch.manual_seed(3)
-    network = create_model('online', len(LABELS))
-    with torch.no_grad():
-        network.classifier.weight *= 300
-    return StreamingRecognizer(network.eval(), LABELS)
-
-
-def crowd(count):
-    """Two people who wander; one leaves for longer than a person is remembered."""
-    rng = np.random.default_rng(0)
-    base = rng.uniform(50, 200, (2, NUM_JOINTS, 2)) + 200 * np.arange(2)[:, None, None]
-    frames = []
-    for t in range(count):
-        base = base + rng.normal(0, 4, base.shape)
-        rows = [0] if 20 <= t < 90 else [0, 1]
-        frames.append(
-            Poses(
-                base[rows],
-                np.full((len(rows), NUM_JOINTS), 0.9),
-                np.array([3, 7])[rows],
-                START + t * STEP,
-                (640, 480),
-            )
-        )
-    return frames
 
 
 class Blob:
@@ -103,19 +69,6 @@ def offline_labels(frames):
         poses.stamp: labels(estimates)
         for poses, estimates in zip(frames.poses, answers, strict=True)
     }
-
-
-class Pump:
-    """Lets the graph of a test answer while the player waits: both are in one thread."""
-
-    def __init__(self, player, graph):
-        spin = player._executor.spin_once
-
-        def both(timeout_sec=None):
-            graph.executor.spin_once(timeout_sec=0)
-            spin(timeout_sec=0.001)
-
-        player._executor.spin_once = both
 
 
 def replay(graph, path, **options):
