@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,3 +105,27 @@ def test_foxglove_layout_is_whole():
         return {part} if isinstance(part, str) else panels(part['first']) | panels(part['second'])
 
     assert panels(layout['layout']) == set(layout['configById'])
+
+
+def topics(part):
+    """The topics that panels of Foxglove show."""
+    if isinstance(part, list):
+        return set().union(*map(topics, part))
+    if not isinstance(part, dict):
+        return set()
+    here = {part[key] for key in ('imageTopic', 'topicPath', 'topicToRender') if key in part}
+    here |= {path['value'] for path in part.get('paths', ())}
+    return here.union(*map(topics, part.values()))
+
+
+def test_the_docs_say_how_foxglove_follows_a_namespace():
+    """By a command, which is run here: every topic of ours moves, and that of all nodes stays."""
+    path = CONFIG / 'foxglove_layout.json'
+    text = (CONFIG.parent / 'docs' / 'robot.md').read_text()
+    (command,) = re.findall(r"^sed '([^']*)' \\\n .*/config/foxglove_layout\.json", text, re.M)
+    moved = subprocess.run(['sed', command, path], capture_output=True, text=True, check=True)
+    before, after = topics(json.loads(path.read_text())), topics(json.loads(moved.stdout))
+    assert {'/annotated', '/diagnostics'} <= before
+    assert after == {
+        name if name == '/diagnostics' else f'/action_recognition{name}' for name in before
+    }
