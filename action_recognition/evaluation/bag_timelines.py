@@ -22,7 +22,7 @@ from action_recognition.evaluation.online import (
     answer_figures,
     average_precision,
     detection_times,
-    segment_scores,
+    segment_hits,
 )
 from action_recognition.recognition.labels import ActionEstimate
 from action_recognition.skeleton import FloatArray, IntArray
@@ -173,8 +173,7 @@ def per_class(found: Sequence[Timeline]) -> dict[str, dict[str, Any]]:
     average precision over frames.
     """
     classes = found[0].classes
-    truth, scores = segment_scores(found, [t.probabilities for t in found])
-    right = scores.argmax(1) == truth
+    truth, right = segment_hits(found, [t.probabilities for t in found])
     times = [time for t in found for time in detection_times(t, t.said)]
     target = np.concatenate([t.targets for t in found])
     p = np.concatenate([t.probabilities for t in found])[target != UNSCORED]

@@ -223,6 +223,20 @@ def segment_scores(
     return np.array(truth, np.int64), mean
 
 
+def segment_hits(
+    streams: Sequence[Labelled], probabilities: Sequence[FloatArray], fraction: float = 1.0
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Whether each true action gets its label: of `segment_scores`, the most probable one.
+
+    One of somebody who was not seen meanwhile gets none.
+
+    Returns:
+        (n,) classes and (n,) hits.
+    """
+    truth, scores = segment_scores(streams, probabilities, fraction)
+    return truth, (scores.argmax(1) == truth) & scores.any(1)
+
+
 # --- all figures ----------------------------------------------------------------------------
 
 
@@ -282,9 +296,8 @@ def answer_figures(
     caught = [time for time in times if time is not None]
     minutes = sum(durations(s)[s.targets != UNSCORED].sum() for s in streams) / 60
     quiet = sum(durations(s)[s.targets == none].sum() for s in streams) / 60
-    truth, scores = segment_scores(streams, probabilities)
-    right = scores.argmax(1) == truth
-    at = {f: segment_scores(streams, probabilities, f)[1].argmax(1) == truth for f in FRACTIONS}
+    truth, right = segment_hits(streams, probabilities)
+    at = {f: segment_hits(streams, probabilities, f)[1] for f in FRACTIONS}
     actions = np.unique(truth)
     return {
         'accuracy': _mean(right),

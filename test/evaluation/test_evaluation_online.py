@@ -11,7 +11,9 @@ from action_recognition.datasets import precog
 from action_recognition.datasets.streams import SkeletonStream, segments
 from action_recognition.errors import UserError
 from action_recognition.evaluation import online
+from action_recognition.evaluation.bag_timelines import Timeline, per_class
 from action_recognition.evaluation.online import (
+    answer_figures,
     average_precision,
     detection_times,
     durations,
@@ -19,6 +21,7 @@ from action_recognition.evaluation.online import (
     false_alarms,
     figures,
     published,
+    segment_hits,
     segment_scores,
     segmental_f1,
     stream_logits,
@@ -194,6 +197,24 @@ def test_one_label_per_action():
     np.testing.assert_allclose(scores[0], [0, (0.1 * 3 + 0.8) / 4, (0.1 * 3 + 0.8) / 4], rtol=1e-5)
     np.testing.assert_allclose(scores[1], [0, 0.1, 0.45], rtol=1e-5)
     np.testing.assert_allclose(segment_scores([s], [p], 0.25)[1][0], [0, 0.1, 0.8], rtol=1e-5)
+
+
+def test_an_action_of_which_nothing_was_seen_has_no_label():
+    # As a bag has it: the first class is an action, and who is not tracked does nothing.
+    s = stream([0] * 5 + [1] * 5, classes=('nod', 'wave', 'background'))
+    p = np.tile(np.array([0, 0, 1], np.float32), (len(s), 1))
+    assert segment_hits([s], [p])[1].tolist() == [False, False]
+    said, tracked = np.full(len(s), -1), np.zeros(len(s), bool)
+    out = answer_figures([s], [p], [said], [tracked])
+    assert (out['accuracy'], out['missed_fraction']) == (0, 1)
+    assert set(out['accuracy_at'].values()) == {0}
+    assert out['per_class'] == {'nod': 0, 'wave': 0}
+    timeline = Timeline('k', 'any', s.classes, s.stamps, s.targets, p, said, tracked)
+    rows = per_class([timeline])
+    assert [row['accuracy'] for row in rows.values()] == [0, 0]
+    p[4] = 0.5, 0.2, 0.3  # the last frame of the nod
+    assert segment_hits([s], [p])[1].tolist() == [True, False]
+    assert segment_hits([s], [p], 0.5)[1].tolist() == [False, False]
 
 
 # --- all together ---------------------------------------------------------------------------
