@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,16 @@ from action_recognition.datasets.sources import open_source
 from action_recognition.errors import UserError
 from action_recognition.parallel import map_recordings
 from action_recognition.pose.backends import registry
-from action_recognition.pose.estimator import EstimatorConfig, create_estimator
-from action_recognition.pose.gaze import Gaze, LookConfig
+from action_recognition.pose.estimator import (
+    EstimatorConfig,
+    PoseEstimator,
+    create_estimator,
+    sees_crops,
+)
+from action_recognition.pose.gaze import LookConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.tracking.tracker import Tracker, TrackerConfig
+from action_recognition.stages import LateInput, Perception
+from action_recognition.tracking.tracker import TrackerConfig
 
 #: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.
 VERSION = 4
@@ -76,27 +82,37 @@ def default_cache() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'action_recognition'
 
 
-def main_person(video: Video, gaze: Gaze, tracker: Tracker) -> SkeletonClip:
+def main_person(
+    video: Video,
+    estimator: PoseEstimator,
+    look: LookConfig | None = None,
+    tracker: TrackerConfig | None = None,
+) -> SkeletonClip:
     """The person whose joints have the highest scores over the whole video together.
 
     This is what a recogniser node gets to see of them: only the images in which their track was
-    confirmed, stamped as filmed. Where nobody was found it is one frame without joints.
+    confirmed, stamped as filmed, without those that the perception node leaves out (overtaken by
+    a later one, or with the stamp of the one before). Where nobody was found it is one frame
+    without joints.
 
     Raises:
         UserError: the video cannot be read.
     """
-    gaze.reset()
-    tracker.reset()
+    perception = Perception(estimator, look, tracker)
     images: list[Poses] = []
     totals: defaultdict[int, float] = defaultdict(float)
     with open_source(str(video.path)) as source:
         size = source.size
         for frame in source:
-            known = tracker.predict(frame.stamp)
-            poses = tracker.update(gaze.look(frame.image, frame.stamp, known))
-            images.append(poses)
-            for track_id, score in zip(poses.track_id.tolist(), poses.score, strict=True):
-                totals[track_id] += float(score.sum())
+            try:
+                sight = perception.process(frame.stamp, lambda image=frame.image: image)
+            except LateInput:
+                continue
+            if sight.image is None:
+                continue
+            images.append(sight.poses)
+            for track_id, score in zip(sight.poses.track_id, sight.poses.score, strict=True):
+                totals[int(track_id)] += float(score.sum())
     xy, scores, stamps = [], [], []
     if totals:
         chosen = max(totals, key=totals.__getitem__)  # the first of equals
@@ -147,14 +163,22 @@ class JointCache:
     ray: str = ''
 
     @property
-    def place(self) -> Path:
-        """The folder of this backend, its model and these settings.
+    def found_by(self) -> str:
+        """The backend and its model, with the digest of its weights.
 
         Raises:
             UserError: there is no such backend, or no such weights.
         """
-        found_by = registry.fingerprint(self.config.backend, self.pose)
-        parts = VERSION, found_by, self.config, self.look, self.tracker
+        return registry.fingerprint(self.config.backend, self.pose)
+
+    @property
+    def place(self) -> Path:
+        """The folder of this backend, its model and these settings.
+
+        Raises:
+            UserError: as `found_by`.
+        """
+        parts = VERSION, self.found_by, self.config, self.look, self.tracker
         settings = ' '.join(map(str, parts))
         return self.folder / f'joints-{hashlib.sha256(settings.encode()).hexdigest()[:16]}'
 
@@ -203,24 +227,25 @@ class JointCache:
 
 
 @functools.lru_cache(maxsize=1)
-def _eyes(cache: JointCache) -> tuple[Gaze, Tracker]:
-    """What a process looks at all of its videos with."""
+def _eyes(cache: JointCache) -> tuple[PoseEstimator, LookConfig]:
+    """What a process looks at all of its videos with, and how."""
     estimator = create_estimator(cache.pose, cache.device, cache.config)
-    return Gaze(estimator, cache.look), Tracker(cache.tracker)
+    # As `Gaze` does, which would say so of each video.
+    return estimator, cache.look if sees_crops(estimator) else replace(cache.look, mode='full')
 
 
 def _close_eyes(cache: JointCache) -> None:
     """Give back those of this process, if it had any; those of others end with them."""
     if _eyes.cache_info().currsize:
-        gaze, _ = _eyes(cache)
-        gaze.estimator.close()
+        estimator, _ = _eyes(cache)
+        estimator.close()
         _eyes.cache_clear()
 
 
 def _look(cache: JointCache, video: Video) -> SkeletonClip | UserError:
-    gaze, tracker = _eyes(cache)
+    estimator, look = _eyes(cache)
     try:
-        return main_person(video, gaze, tracker)
+        return main_person(video, estimator, look, cache.tracker)
     except UserError as error:  # of this video alone
         return error
 

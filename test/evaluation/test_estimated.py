@@ -8,10 +8,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from bag_recipes import START, image_message, write_bag
 
 from action_recognition import weights
 from action_recognition.errors import UserError
-from action_recognition.evaluation import estimated
+from action_recognition.evaluation import estimated, offline
 from action_recognition.evaluation.estimated import (
     JointCache,
     Video,
@@ -22,7 +23,7 @@ from action_recognition.evaluation.estimated import (
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import Poses
-from action_recognition.tracking.tracker import Tracker
+from action_recognition.stages import PerceptionConfig
 
 FRAMES = 12
 FULL = LookConfig('full')
@@ -69,7 +70,7 @@ def video(tmp_path):
 def test_main_person_has_the_highest_scores_over_the_whole_video(video):
     # The surer person is there for three images only.
     script = [[(10, 0.5), (100, 0.9)]] * 3 + [[(10, 0.5)]] * (FRAMES - 3)
-    clip = main_person(video, Gaze(Scripted(script), FULL), Tracker())
+    clip = main_person(video, Scripted(script), FULL)
     assert len(clip) == FRAMES
     np.testing.assert_allclose(clip.xy[:, 0, 0], 10)
     np.testing.assert_allclose(clip.score, 0.5)
@@ -80,37 +81,51 @@ def test_main_person_has_the_highest_scores_over_the_whole_video(video):
 
 def test_images_without_the_person_are_left_out_and_the_others_keep_their_stamps(video):
     script = [[(10, 0.9)]] * 4 + [[]] * 3 + [[(10, 0.9)]] * (FRAMES - 7)
-    clip = main_person(video, Gaze(Scripted(script), FULL), Tracker())
+    clip = main_person(video, Scripted(script), FULL)
     seen = [*range(4), *range(7, FRAMES)]
     np.testing.assert_array_equal(clip.stamps, np.array(seen) * 100_000_000)
 
 
-def test_people_are_looked_for_where_the_tracker_expects_them(video):
-    expected = []
+def test_people_are_looked_for_where_the_tracker_expects_them(video, monkeypatch):
+    expected, look = [], Gaze.look
 
-    class Spy(Gaze):
-        def look(self, image, stamp, known):
-            expected.append((known.track_id.tolist(), known.stamp == stamp))
-            return super().look(image, stamp, known)
+    def spy(self, image, stamp, known):
+        expected.append((known.track_id.tolist(), known.stamp == stamp))
+        return look(self, image, stamp, known)
 
-    gaze = Spy(Scripted([[(10, 0.9)]]), FULL)
+    monkeypatch.setattr(Gaze, 'look', spy)
+    estimator = Scripted([[(10, 0.9)]])
     for _ in range(2):
-        main_person(video, gaze, Tracker())
+        main_person(video, estimator, FULL)
     assert expected == ([([], True)] + [([1], True)] * (FRAMES - 1)) * 2
 
 
 def test_nobody_is_one_frame_without_joints(video):
-    clip = main_person(video, Gaze(Scripted([[]]), FULL), Tracker())
+    clip = main_person(video, Scripted([[]]), FULL)
     assert not detected(clip)
     assert len(clip) == 1
     assert np.isnan(clip.xy).all()
 
 
-def test_a_tracker_that_was_used_before_changes_nothing(video):
-    tracker = Tracker()
-    script = [[(10, 0.9)]] * FRAMES
-    first, second = (main_person(video, Gaze(Scripted(script), FULL), tracker) for _ in range(2))
-    np.testing.assert_array_equal(first.xy, second.xy)
+@pytest.mark.parametrize(
+    ('tenths', 'kept'),
+    [
+        ([0, 1, 1, 2, 3], [0, 1, 2, 3]),
+        ([0, 1, 3, 2, 4, 5], [0, 1, 3, 4, 5]),
+        ([0, 1, 2, 2, 1, 3], [0, 1, 2, 3]),
+        ([0, 1, 20, 21, 22, 2, 3], [0, 1, 20, 21, 22]),  # the clock jumps: they are somebody else
+    ],
+)
+def test_stamps_are_treated_as_by_the_node(tmp_path, tenths, kept):
+    image = np.zeros((120, 160, 3), np.uint8)
+    messages = [image_message(image, START + k * 100_000_000, False) for k in tenths]
+    path = write_bag(tmp_path / 'k', {'/image': messages})
+    clip = main_person(Video('k', 'wave', 'k', path), Scripted([[(10, 0.9)]]), FULL)
+    np.testing.assert_array_equal(clip.stamps, [k * 100_000_000 for k in kept])
+    nodes = offline.look(str(path), Scripted([[(10, 0.9)]]), PerceptionConfig(look=FULL))
+    np.testing.assert_array_equal(
+        clip.stamps + START, [poses.stamp for poses in nodes.poses if 1 in poses.track_id]
+    )
 
 
 @pytest.fixture
