@@ -131,22 +131,27 @@ class CameraNode(StageNode):
         self._found = 0.0
 
     def configure(self) -> None:
+        self._spec()
         self._raw = self.advertise(Image, 'image', image_qos(self.value('lockstep') != OFF))
         topic = self.resolve_topic_name('image') + '/compressed'
         self._jpeg = self.advertise(CompressedImage, topic, image_qos())
 
     def start(self) -> None:
-        spec = self.value('source').strip()
-        if not spec:
-            raise UserError(
-                'camera: parameter source is empty: give an image, a directory, a video, a camera '
-                f'(0 or /dev/video0), a URL, or {TOPIC!r} for the topic image_in'
-            )
+        spec = self._spec()
         self.health.note('')
         if spec == TOPIC:
             self._start_relay()
         else:
             self._start_player(spec)
+
+    def _spec(self) -> str:
+        """What to play."""
+        if spec := self.value('source').strip():
+            return spec
+        raise UserError(
+            'camera: parameter source is empty: give an image, a directory, a video, a camera '
+            f'(0 or /dev/video0), a URL, or {TOPIC!r} for the topic image_in'
+        )
 
     def stop(self) -> None:
         if self._player:

@@ -12,6 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from action_recognition import weights
+from action_recognition.device import resolve_device
 from action_recognition.limits import MAX_PEOPLE
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.common import TRANSPORTS, StageNode, run
@@ -21,7 +23,7 @@ from action_recognition.nodes.markers import skeleton_markers
 from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.settings import Setting
 from action_recognition.nodes.worker import Worker
-from action_recognition.pose.backends.registry import DEFAULT_MODEL
+from action_recognition.pose.backends.registry import DEFAULT_MODEL, OURS
 from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import EstimatorConfig, PoseEstimator, create_estimator
 from action_recognition.pose.gaze import MODES, LookConfig
@@ -228,6 +230,10 @@ class PerceptionNode(StageNode):
         self._captions: dict[int, Caption] = {}
 
     def configure(self) -> None:
+        config = self._config({})
+        if config.estimator.backend == OURS:  # others know their models and devices themselves
+            weights.read_header(weights.find(config.model), 'pose')
+            resolve_device(config.device)
         self._skeletons = self.advertise(SkeletonArray, 'skeletons', result_qos())
         self._annotated = self.advertise(Image, 'annotated', image_qos())
         self._markers = self.advertise(MarkerArray, 'markers', result_qos())
@@ -264,7 +270,7 @@ class PerceptionNode(StageNode):
         estimator, self._estimator = self._estimator, None
         is_free = worker is None or self.end_worker(worker)
         if estimator and is_free:
-            estimator.close()
+            self.attempt(estimator.close, 'late_errors')  # a GPU that is lost may not even close
         PACKAGE_LOG.removeHandler(self._warnings)
 
     def apply(self, changes: Mapping[str, Any]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from action_recognition import weights
+from action_recognition.device import resolve_device
 from action_recognition.msg import ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes.common import StageNode, run
 from action_recognition.nodes.convert import (
@@ -128,6 +130,9 @@ class RecognizerNode(StageNode):
         self._busy = threading.Lock()  # results of the pipeline come from another thread
 
     def configure(self) -> None:
+        config = self._config({})
+        weights.read_header(weights.find(config.model), 'action')
+        resolve_device(config.device)
         self._actions = self.advertise(ActionLabelArray, 'actions', result_qos())
         self._markers = self.advertise(MarkerArray, 'markers', result_qos())
         self._labels = self.advertise(LabelInfo, 'labels', latched_qos())

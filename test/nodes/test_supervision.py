@@ -6,6 +6,7 @@ and `/diagnostics` only.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
@@ -20,11 +21,13 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from action_recognition import weights
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, SkeletonArray
 from action_recognition.nodes import health as health_module
 from action_recognition.nodes import player as player_module
 from action_recognition.nodes.camera import CameraNode
+from action_recognition.nodes.common import StageNode
 from action_recognition.nodes.convert import ns_to_stamp, poses_to_msg
 from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
@@ -270,3 +273,85 @@ def test_a_file_that_is_missing_is_an_error_at_once(supervise, source):
     status = supervisor.status()
     assert (status.level, values(status)['state']) == (DiagnosticStatus.ERROR, 'inactive')
     assert source.rpartition('/')[2] in status.message
+
+
+@pytest.mark.parametrize(
+    ('kind', 'model', 'topic'),
+    [(PerceptionNode, 'pose', 'skeletons'), (RecognizerNode, 'online_union32', 'actions')],
+)
+def test_weights_that_are_missing_fail_the_configuration_until_they_are_there(
+    graph, supervise, estimator, recognizer, tmp_path, kind, model, topic
+):
+    path = tmp_path / 'mine.safetensors'
+    stand_in, option = {
+        PerceptionNode: (estimator, 'estimator_factory'),
+        RecognizerNode: (recognizer, 'recognizer_factory'),
+    }[kind]
+    supervisor = supervise(kind, {'model': str(path)}, **{option: lambda *_: stand_in})
+    for _ in range(2):
+        assert not supervisor.change(CONFIGURE)
+        assert supervisor.state() == 'unconfigured'
+        status = supervisor.status()
+        assert (status.level, values(status)['state']) == (DiagnosticStatus.ERROR, 'unconfigured')
+        assert status.message == f'weights file {path} does not exist'
+        assert graph.peer.count_publishers(topic) == 0
+    shutil.copy(weights.find(model), path)
+    assert supervisor.change(CONFIGURE)
+    status = supervisor.status()
+    assert (status.level, status.message) == (DiagnosticStatus.OK, 'inactive')
+    assert supervisor.change(ACTIVATE)
+    assert graph.peer.count_publishers(topic) == 1
+
+
+@pytest.mark.parametrize(
+    ('kind', 'parameters', 'words'),
+    [
+        (PerceptionNode, {'model': 'online_union32'}, 'holds action weights'),
+        (PerceptionNode, {'device': 'cuda:99'}, "device 'cuda:99' was asked for"),
+        (PerceptionNode, {'tracker.low_score': 0.9}, 'low_score <= high_score'),
+        (RecognizerNode, {'model': 'pose'}, 'holds pose weights'),
+        (RecognizerNode, {'device': 'gpu'}, "unknown device 'gpu'"),
+        (CameraNode, {}, 'parameter source is empty'),
+    ],
+)
+def test_what_needs_no_device_is_checked_by_the_configuration(supervise, kind, parameters, words):
+    supervisor = supervise(kind, parameters)
+    assert not supervisor.change(CONFIGURE)
+    status = supervisor.status()
+    assert (status.level, values(status)['state']) == (DiagnosticStatus.ERROR, 'unconfigured')
+    assert words in status.message
+
+
+def test_a_network_that_cannot_be_closed_is_given_up(graph, supervise, estimator):
+    def close():
+        raise RuntimeError('CUDA error: the launch timed out')
+
+    estimator.close = close
+    supervisor = supervise(PerceptionNode, estimator_factory=lambda *_: estimator)
+    supervisor.bring_up()
+    assert supervisor.change(DEACTIVATE)
+    assert supervisor.state() == 'inactive'
+    assert 'the launch timed out' in values(supervisor.status())['last_problem']
+    assert supervisor.change(ACTIVATE)
+
+
+def test_a_stop_that_fails_leaves_a_node_that_can_be_configured_anew(graph, supervise):
+    class Stubborn(StageNode):
+        NAME = 'stubborn'
+
+        def configure(self):
+            self.advertise(Header, 'said', result_qos())
+
+        def stop(self):
+            if self.state == 'deactivating':
+                raise RuntimeError('out of luck')
+
+    supervisor = supervise(Stubborn)
+    for _ in range(2):
+        supervisor.bring_up()
+        assert graph.peer.count_publishers('said') == 1
+        assert not supervisor.change(DEACTIVATE)
+        assert supervisor.state() == 'unconfigured'
+        status = supervisor.status()
+        assert status.level == DiagnosticStatus.ERROR
+        assert status.message.startswith('RuntimeError: out of luck')
