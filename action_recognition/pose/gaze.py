@@ -142,9 +142,9 @@ class Gaze:
         """The people in an image, without identities.
 
         With crops, the person found in a crop is the one most like the person expected there. The
-        whole image is seen too if nobody is known, if a tracked person was not found in the last
-        image but in the one before, and while there are more people than crops. In every
-        `full_every`-th image it is left to `look_around`.
+        whole image is seen too if nobody is known or all of them are expected outside it, if a
+        tracked person was not found in the last image but in the one before, and while there are
+        more people than crops. In every `full_every`-th image it is left to `look_around`.
 
         Args:
             image: (h, w, 3) uint8 BGR.
@@ -167,8 +167,11 @@ class Gaze:
         self.look_around()
         if known.image_size != size:
             known = Poses.empty(stamp, size)
-        nobody = not len(known)
-        known, regions, more = self._choose(self._with_newcomers(known))
+        everybody = self._with_newcomers(known)
+        regions = regions_round(everybody, self.config.margin)
+        # Newcomers do not count: of most of them the crop will say that they were none.
+        nobody = not regions[: len(known), 2].any()
+        known, regions, more = self._choose(everybody, regions)
         full = self._search or more or nobody
         found = self._crops(estimator, image, known, regions)
         self._note_lost(known, found)
@@ -220,12 +223,12 @@ class Gaze:
             known.image_size,
         )
 
-    def _choose(self, known: Poses) -> tuple[Poses, IntArray, bool]:
+    def _choose(self, known: Poses, regions: IntArray) -> tuple[Poses, IntArray, bool]:
         """Who gets a crop, their regions, and whether there are more people than that.
 
-        Tracked people come before newcomers, then the large and certain ones.
+        Tracked people come before newcomers, then the large and certain ones. Who is expected
+        outside the image (a region of side 0) gets none.
         """
-        regions = regions_round(known, self.config.margin)
         order = np.lexsort((-known.person_score * regions[:, 2], known.track_id < 0))
         rows = order[regions[order, 2] > 0]
         chosen = rows[: self.config.max_crops]

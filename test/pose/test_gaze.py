@@ -336,6 +336,17 @@ def test_another_size_of_the_image_begins_anew():
     assert world.glances == ['full', 1]
 
 
+def test_the_whole_image_is_seen_while_everybody_known_is_expected_outside_it():
+    here, left = standing((150, 80), (-300, 80))
+    world = World(here)
+    gaze = started(world, here)
+    for stamp in (2, 3):
+        assert len(gaze.look(ramp(), stamp, known(left))) == 1
+        assert gaze.last.full
+    gaze.look(ramp(), 4, known(here, left))
+    assert world.glances == ['full', 'full', 1]
+
+
 def test_who_has_left_the_image_costs_nothing():
     here, left = standing((150, 80), (-300, 80))
     world = World(here)
