@@ -1,7 +1,11 @@
-"""Where to look: at the whole image, or at the people who are known and now and then at the rest.
+"""Detection in regions of interest round tracked people, and in the full frame now and then.
 
 The network knows people of a certain size in its input. In a whole frame people have whatever size
 they have; a crop round somebody brings them to that size, and costs a fraction of the frame.
+
+In the words here a `Gaze` decides where to look, and a `Glance` is what was looked at in one image.
+The full frame is looked at before the answer where somebody may be missing (`Gaze.look`), otherwise
+after it (`Gaze.look_around`), so that no answer waits for it.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LookConfig:
-    """Where the network looks.
+    """Where the network looks: at full frames, or at regions of interest round tracked people.
 
     Attributes:
         mode: 'full', the whole image every time; 'crops', a crop round everybody who is known.
@@ -81,7 +85,7 @@ class LookConfig:
 
 
 class Glance(NamedTuple):
-    """What was looked at in one image.
+    """What was looked at in one image: the full frame, regions of interest, or both.
 
     Attributes:
         full: whether the whole image was, for the answer.
@@ -95,14 +99,14 @@ class Glance(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """An image that is still to be looked at whole, and whom the crops have told of or denied."""
+    """A deferred full-frame detection: its image, and whom the crops have told of or denied."""
 
     image: npt.NDArray[np.uint8]
     looked_at: list[People]
 
 
 class Gaze:
-    """Finds the people of successive images, by looking where they are expected.
+    """Detects people in regions of interest: in successive images, where they are expected.
 
     Which images are seen whole follows from the images, their stamps and the people handed in, and
     from nothing else. An image stamped before the last one, or of another size, begins anew.
@@ -139,7 +143,7 @@ class Gaze:
                 prepare(self.estimator, (number, size, size, 3))
 
     def look(self, image: npt.NDArray[np.uint8], stamp: int, known: Poses) -> Poses:
-        """The people in an image, without identities.
+        """Detect the people in an image, by crops, the full frame or both; without identities.
 
         With crops, the person found in a crop is the one most like the person expected there. The
         whole image is seen too if nobody is known or all of them are expected outside it, if a
@@ -196,10 +200,11 @@ class Gaze:
         return Poses(xy, score, stamp=stamp, image_size=size)
 
     def look_around(self) -> bool:
-        """Look for newcomers in the whole of the last image, where that is still to be done.
+        """The deferred full-frame detection: look for newcomers in the whole of the last image.
 
         To be called when the answer about that image is out; else the next `look` begins with it.
-        The answers are the same. Returns whether the image was looked at.
+        The answers are the same. Returns whether the image was looked at, which it is once, and
+        only if `last.around` says so.
         """
         if not self._unseen:
             return False
@@ -224,7 +229,7 @@ class Gaze:
         )
 
     def _choose(self, known: Poses, regions: IntArray) -> tuple[Poses, IntArray, bool]:
-        """Who gets a crop, their regions, and whether there are more people than that.
+        """Choose regions of interest: who gets one, the regions, and whether there are more people.
 
         Tracked people come before newcomers, then the large and certain ones. Who is expected
         outside the image (a region of side 0) gets none.
@@ -241,7 +246,7 @@ class Gaze:
         known: Poses,
         regions: IntArray,
     ) -> list[People | None]:
-        """The person expected in each region, None where they are not to be found.
+        """Detect in regions of interest: the person expected in each, None where they are not.
 
         Nobody is found twice: where two regions show one person, it is the one expected nearer.
         """
@@ -267,7 +272,7 @@ class Gaze:
         return answers
 
     def _note_lost(self, known: Poses, found: list[People | None]) -> None:
-        """A tracked person out of sight is searched for in the whole of the next image, once."""
+        """After a loss, have the next image detected in full frame, once for each loss."""
         missed = {
             track_id
             for track_id, person in zip(known.track_id.tolist(), found, strict=True)
@@ -289,6 +294,7 @@ def _inside(people: People, size: tuple[int, int]) -> People:
 
 
 def _is_among(person: People, others: list[People]) -> bool:
+    """Whether a detection is a duplicate of another one, by their OKS."""
     if not others:
         return False
     xy, score = (np.stack(part) for part in zip(*others, strict=True))
@@ -296,7 +302,7 @@ def _is_among(person: People, others: list[People]) -> bool:
 
 
 def _strangers(found: Poses, looked_at: list[People]) -> list[People]:
-    """Those found in the whole image who are not among those of whom a crop has told.
+    """Detections in the full frame without duplicates of those of whom a crop has told.
 
     That goes for people whom a crop has denied, too: it shows them at the size that the network
     knows, and so most of them are ghosts that the network sees at another size alone.
