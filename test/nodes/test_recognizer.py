@@ -7,21 +7,17 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
+from node_recipes import header
 from rclpy.parameter import Parameter
-from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabel, ActionLabelArray, LabelInfo, SkeletonArray
 from action_recognition.nodes import recognizer as recognizer_module
-from action_recognition.nodes.convert import msg_to_poses, ns_to_stamp, poses_to_msg
+from action_recognition.nodes.convert import msg_to_poses, poses_to_msg
 from action_recognition.nodes.qos import latched_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.skeleton import NUM_JOINTS, Poses
-
-
-def header(ms):
-    return Header(stamp=ns_to_stamp(10**18 + ms * 1_000_000), frame_id='eye')
 
 
 def skeletons(ms, ids=(1,)):
