@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -21,12 +22,15 @@ FAILURES = 3
 
 T = TypeVar('T')
 
+log = logging.getLogger(__name__)
+
 
 class RevivingEstimator:
     """Stands for an estimator; after `FAILURES` images in a row that it broke on, for another.
 
-    A failure is any exception but `UserError`, and is passed on. Where a new estimator cannot be
-    made on a device that was chosen automatically, it is made on the CPU.
+    A failure is any exception but `UserError`, and is passed on. Where an estimator cannot be made
+    on a device that was chosen automatically, the first one or a later one, it is made on the CPU:
+    a GPU that torch sees may be too old for it, or full.
 
     Args:
         make: makes an estimator on a device.
@@ -34,7 +38,8 @@ class RevivingEstimator:
         changed: called with each new estimator but the first, in the thread of `estimate`.
 
     Raises:
-        UserError: as `make`; later from `estimate` and `people`, which try again every time.
+        Exception: as `make`, of the device that is wanted; later from `estimate` and `people`,
+            which try again every time.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class RevivingEstimator:
         self._device = device
         self._changed = changed
         self._failures = 0
-        self._estimator: PoseEstimator | None = make(device)
+        self._estimator: PoseEstimator | None = self._make_or_cpu()
         self._describe(self._estimator)
         if sees_crops(self._estimator):
             # `sees_crops` asks whether they are there.
@@ -88,15 +93,24 @@ class RevivingEstimator:
         with suppress(Exception):  # what is broken may not even close
             self.close()
         self._estimator = None
-        try:
-            self._estimator = self._make(self._device)
-        except Exception:
-            if self._device != 'auto':
-                raise
-            self._estimator = self._make('cpu')
+        self._estimator = self._make_or_cpu()
         self._failures = 0
         self._describe(self._estimator)
         self._changed(self._estimator)
+
+    def _make_or_cpu(self) -> PoseEstimator:
+        try:
+            return self._make(self._device)
+        except Exception as error:
+            if self._device != 'auto':
+                raise
+            try:
+                estimator = self._make('cpu')
+            except Exception:
+                raise error from None  # what is wrong is not the GPU: weights that are not there
+            reason = ' '.join(str(error).split())
+            log.warning("device 'auto' does not work, the CPU takes over: %s", reason)
+            return estimator
 
     def _describe(self, estimator: PoseEstimator) -> None:
         self.name, self.device = estimator.name, estimator.device

@@ -65,7 +65,7 @@ def create_runtime(
 
     Raises:
         UserError: the runtime that is named is not installed, does not work on this device, or
-            gives other answers than PyTorch.
+            gives other answers than PyTorch; or not even PyTorch works on this GPU.
     """
     usable = PREFERENCE[device.type]
     if runtime not in RUNTIMES:
@@ -86,7 +86,12 @@ def create_runtime(
             return _working(name, network, device, engine)
         except UserError as error:
             log.warning('%s', error)
-    return TorchRuntime(network, device)
+    if device.type == 'cpu':
+        return TorchRuntime(network, device)  # what the others are checked against
+    try:
+        return _working('torch', network, device, None)
+    except UserError as error:
+        raise UserError(f"{error}: use device 'cpu', or a PyTorch built for this GPU") from error
 
 
 def _working(name: str, network: PoseNetwork, device: torch.device, engine: Path | None) -> Runtime:

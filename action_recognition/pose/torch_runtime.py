@@ -88,8 +88,13 @@ class CudaGraph:
                 network(self._images)
         torch.cuda.current_stream(device).wait_stream(warm_up)
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads, such as the recogniser's, may use the GPU meanwhile.
-        with torch.cuda.graph(self._graph, pool, capture_error_mode='thread_local'), _fastest():
+        # Other threads, such as the recogniser's, may use the GPU meanwhile. A recording that
+        # cannot be ended leaves its own stream behind as the current one.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream(device)),
+            torch.cuda.graph(self._graph, pool, capture_error_mode='thread_local'),
+            _fastest(),
+        ):
             self._output = network(self._images)
         self.pool = self._graph.pool()
 

@@ -1,5 +1,6 @@
 """Shapes that keep coming are prepared for."""
 
+import logging
 import threading
 
 import pytest
@@ -83,3 +84,35 @@ def test_closing_waits_and_forgets(background):
     kept.close()
     assert made == [(1,)]
     assert not kept._known and not kept._used
+
+
+@pytest.mark.parametrize('background', [False, True])
+@pytest.mark.parametrize('known', [False, True])
+def test_what_cannot_be_prepared_is_said_once_and_not_tried_again(
+    background, known, caplog, monkeypatch
+):
+    tried, uncaught = [], []
+    monkeypatch.setattr(threading, 'excepthook', uncaught.append)
+
+    def prepare(shape):
+        tried.append(shape)
+        if shape == (1,):
+            raise RuntimeError('out of\nmemory')
+        return shape
+
+    kept = ByShape(prepare, background)
+    with caplog.at_level(logging.WARNING):
+        if known:
+            kept.prepare((1,))
+        for _ in range(5):
+            assert often(kept, (1,)) == [None] * (PREPARE_AFTER + 1)
+            if kept._thread:
+                kept._thread.join()
+        kept.prepare((1,))
+    assert tried == [(1,)]
+    assert uncaught == []
+    (said,) = caplog.messages
+    assert '(1,)' in said and said.endswith('RuntimeError: out of memory')
+    often(kept, (2,))  # others are prepared for all the same
+    kept.close()
+    assert tried == [(1,), (2,)]

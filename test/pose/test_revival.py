@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -18,11 +20,11 @@ class Gpu:
     """Estimators by device; those of a device that is lost raise."""
 
     def __init__(self):
-        self.made, self.lost, self.absent = [], set(), set()
+        self.made, self.lost, self.absent = [], set(), {}
 
     def make(self, device):
         if device in self.absent:
-            raise UserError(f'no {device}')
+            raise self.absent[device]
         gpu = self
 
         class Estimator:
@@ -95,7 +97,7 @@ def test_a_lost_device_that_comes_back(gpu):
 def test_a_lost_device_that_stays_away(gpu, device):
     estimator = RevivingEstimator(gpu.make, device, lambda new: None)
     gpu.lost.add(device)
-    gpu.absent.add(device)
+    gpu.absent[device] = UserError(f'no {device}')
     fail(estimator, FAILURES)
     if device == 'auto':
         assert estimator.estimate(IMAGE, 7).stamp == 7
@@ -105,6 +107,41 @@ def test_a_lost_device_that_stays_away(gpu, device):
         gpu.lost.clear()
         gpu.absent.clear()
         assert estimator.estimate(IMAGE, 7).stamp == 7
+
+
+#: What a GPU that torch sees says when it is too old for this build, or full.
+OF_NO_USE = [
+    UserError("runtime 'torch' does not work here: CUDA error: no kernel image is available"),
+    RuntimeError('CUDA error: out of\nmemory'),
+]
+
+
+@pytest.mark.parametrize('error', OF_NO_USE)
+def test_a_gpu_that_cannot_be_used_leaves_it_to_the_cpu_from_the_start(gpu, error, caplog):
+    gpu.absent['auto'] = error
+    with caplog.at_level(logging.WARNING):
+        estimator = RevivingEstimator(gpu.make, 'auto', lambda new: pytest.fail('the first one'))
+    assert estimator.device == 'cpu'
+    assert estimator.estimate(IMAGE, 7).stamp == 7
+    (said,) = caplog.messages
+    assert ' '.join(str(error).split()) in said
+
+
+@pytest.mark.parametrize('error', OF_NO_USE)
+def test_a_gpu_that_is_asked_for_and_cannot_be_used_is_an_error(gpu, error):
+    gpu.absent['cuda'] = error
+    with pytest.raises(type(error)) as raised:
+        RevivingEstimator(gpu.make, 'cuda', lambda new: None)
+    assert raised.value is error
+    assert gpu.made == []
+
+
+def test_where_the_cpu_would_not_do_either_the_first_error_counts(gpu, caplog):
+    gpu.absent['auto'] = UserError('no such weights')
+    gpu.absent['cpu'] = UserError("runtime 'tensorrt' does not compute on device 'cpu'")
+    with pytest.raises(UserError, match='no such weights'):
+        RevivingEstimator(gpu.make, 'auto', lambda new: None)
+    assert caplog.messages == []
 
 
 def test_estimators_without_crops(gpu):

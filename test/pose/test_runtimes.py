@@ -171,6 +171,36 @@ def test_runtime_with_other_answers_is_refused(network, by):
     assert runtime.closed
 
 
+@pytest.mark.parametrize(
+    ('by', 'reason'),
+    [
+        (None, r"'torch' does not work here: CUDA error: no kernel image is available: use device"),
+        (0.01, r"'torch float32' is off by .* is tolerated: use device 'cpu', or a PyTorch built"),
+        (1e-4, None),
+    ],
+)
+def test_on_a_gpu_auto_takes_pytorch_only_where_it_computes_the_same(
+    network, monkeypatch, by, reason
+):
+    asked = []
+
+    class OnGpu(Off):
+        def __init__(self, network, device, **options):
+            asked.append(device.type)
+            if by is None:
+                raise RuntimeError('CUDA error: no kernel\nimage is available')
+            super().__init__(network, by=by)
+
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: None)
+    monkeypatch.setattr(runtimes, 'TorchRuntime', OnGpu)
+    if reason is None:
+        assert isinstance(create_runtime(network, torch.device('cuda')), OnGpu)
+    else:
+        with pytest.raises(UserError, match=reason):
+            create_runtime(network, torch.device('cuda'))
+    assert asked == ['cuda']
+
+
 def test_runtime_with_slightly_other_answers_is_taken(network):
     runtime = Off(network, 1e-4)
     assert check(runtime, network) is runtime

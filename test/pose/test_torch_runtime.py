@@ -6,11 +6,13 @@ That the maps of a graph are those of the network is tested in `test_runtimes`, 
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from action_recognition.pose.heads import StageOutput
-from action_recognition.pose.torch_runtime import CudaGraph
+from action_recognition.pose.by_shape import PREPARE_AFTER, ByShape
+from action_recognition.pose.heads import PoseNetwork, StageOutput
+from action_recognition.pose.torch_runtime import CudaGraph, TorchRuntime
 
 CPU = torch.device('cpu')
 
@@ -20,22 +22,42 @@ class Gpu:
 
     def __init__(self, monkeypatch):
         self.doing = 'computing'
-        stream = SimpleNamespace(wait_stream=lambda other: None)
+        self.recorded, self.full = 0, False
+        self.stream = self.default = self._make_stream(None)
         for name, value in {
-            'Stream': lambda device: stream,
-            'current_stream': lambda device: stream,
-            'stream': lambda stream: nullcontext(),
+            'Stream': self._make_stream,
+            'current_stream': lambda device: self.stream,
+            'stream': self._use,
+            'device': lambda device: nullcontext(),
             'CUDAGraph': lambda: SimpleNamespace(pool=lambda: 'pool', replay=lambda: None),
             'graph': self._graph,
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda pixels: pixels)
+
+    def _make_stream(self, device):
+        return SimpleNamespace(wait_stream=lambda other: None)
+
+    @contextmanager
+    def _use(self, stream):
+        before, self.stream = self.stream, stream
+        try:
+            yield
+        finally:
+            self.stream = before
 
     @contextmanager
     def _graph(self, graph, pool, capture_error_mode):
+        """As torch's: its own stream stays the current one where the recording cannot be ended."""
         assert capture_error_mode == 'thread_local'
+        self.recorded += 1
+        before, self.stream = self.stream, self._make_stream(None)
         self.doing = 'recording'
         yield
         self.doing = 'computing'
+        if self.full:
+            raise RuntimeError('CUDA error: out of memory')
+        self.stream = before
 
 
 @pytest.fixture
@@ -59,3 +81,18 @@ def test_a_graph_is_recorded_with_cudnn_and_the_algorithms_that_it_found_to_be_f
     wanted = (True, True, False, True)
     assert seen == [('computing', wanted)] * 3 + [('recording', wanted)]
     assert settings() == before
+
+
+@pytest.mark.parametrize('prepared', [False, True])
+def test_images_whose_graph_cannot_be_recorded_are_computed_without(gpu, prepared, caplog):
+    gpu.full = True
+    runtime = TorchRuntime(PoseNetwork(1).eval(), torch.device('meta'))  # no CPU, and of no size
+    runtime._graphs = ByShape(runtime._capture)
+    if prepared:
+        runtime.prepare((1, 32, 48, 3))
+    for _ in range(PREPARE_AFTER + 3):
+        maps = runtime(np.zeros((1, 32, 48, 3), np.uint8))
+        assert maps.joints.shape == (1, 14, 4, 6)
+        assert gpu.stream is gpu.default
+    assert gpu.recorded == 1
+    assert len(caplog.messages) == 1
