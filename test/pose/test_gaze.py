@@ -72,6 +72,17 @@ def test_another_size_of_the_image_begins_anew():
     assert world.glances == ['full', 1]
 
 
+def test_the_whole_image_is_seen_while_everybody_known_is_expected_outside_it():
+    here, left = standing((150, 80), (-300, 80))
+    world = World(here)
+    gaze = started(world, here)
+    for stamp in (2, 3):
+        assert len(gaze.look(ramp(), stamp, known(left))) == 1
+        assert gaze.last.full
+    gaze.look(ramp(), 4, known(here, left))
+    assert world.glances == ['full', 'full', 1]
+
+
 def test_the_same_images_are_looked_at_in_the_same_way():
     rng = np.random.default_rng(5)
     walks = np.cumsum(rng.normal(0, 6, (30, 3, 1, 2)), 0) + np.array(
