@@ -30,7 +30,8 @@ class RevivingEstimator:
 
     A failure is any exception but `UserError`, and is passed on. Where an estimator cannot be made
     on a device that was chosen automatically, the first one or a later one, it is made on the CPU:
-    a GPU that torch sees may be too old for it, or full.
+    a GPU that torch sees may be too old for it, or full. Shapes that were prepared for are prepared
+    for again before the next image is looked at.
 
     Args:
         make: makes an estimator on a device.
@@ -52,6 +53,7 @@ class RevivingEstimator:
         self._device = device
         self._changed = changed
         self._failures = 0
+        self._shapes: list[Shape] = []
         self._estimator: PoseEstimator | None = self._make_or_cpu()
         self._describe(self._estimator)
         if sees_crops(self._estimator):
@@ -72,8 +74,18 @@ class RevivingEstimator:
         return self._ask(lambda estimator: estimator.people(images))  # type: ignore[attr-defined]
 
     def _prepare(self, shape: Shape) -> None:
-        if self._estimator:
+        if shape not in self._shapes:
+            self._shapes.append(shape)
+        if self._estimator is None:
+            return  # the next one is made with it
+        try:
             prepare(self._estimator, shape)
+        except UserError:
+            raise
+        except Exception:
+            if self._device != 'auto':
+                raise
+            self._revive()  # a GPU that had memory for one image, but has none for many crops
 
     def _ask(self, question: Callable[[PoseEstimator], T]) -> T:
         if self._estimator is None or self._failures >= FAILURES:
@@ -100,17 +112,23 @@ class RevivingEstimator:
 
     def _make_or_cpu(self) -> PoseEstimator:
         try:
-            return self._make(self._device)
+            return self._make_ready(self._device)
         except Exception as error:
             if self._device != 'auto':
                 raise
             try:
-                estimator = self._make('cpu')
+                estimator = self._make_ready('cpu')
             except Exception:
                 raise error from None  # what is wrong is not the GPU: weights that are not there
             reason = ' '.join(str(error).split())
             log.warning("device 'auto' does not work, the CPU takes over: %s", reason)
             return estimator
+
+    def _make_ready(self, device: str) -> PoseEstimator:
+        estimator = self._make(device)
+        for shape in self._shapes:
+            prepare(estimator, shape)
+        return estimator
 
     def _describe(self, estimator: PoseEstimator) -> None:
         self.name, self.device = estimator.name, estimator.device

@@ -71,6 +71,59 @@ def test_who_sees_crops_need_not_prepare_for_them(gpu):
     assert shapes == [(1, 64, 64, 3), (2, 64, 64, 3)]
 
 
+def preparing(gpu, full=()):
+    """Makes estimators that prepare, but for shapes for which a device has no memory."""
+    shapes = {}
+
+    def make(device):
+        estimator = gpu.make(device)
+
+        def prepare(shape):
+            if (device, shape) in full:
+                raise RuntimeError('CUDA error: out of memory')
+            shapes.setdefault(estimator, []).append(shape)
+
+        estimator.prepare = prepare
+        return estimator
+
+    return make, shapes
+
+
+def test_a_new_estimator_is_prepared_for_the_same_shapes_before_it_is_asked(gpu):
+    make, shapes = preparing(gpu)
+    changes = []
+    estimator = RevivingEstimator(make, 'cuda', lambda new: changes.append(list(shapes[new])))
+    gaze = Gaze(estimator, LookConfig(mode='crops', max_crops=2, crop_size=64))
+    for _ in range(2):
+        gaze.warm_up()
+    wanted = [(1, 64, 64, 3), (2, 64, 64, 3)]
+    assert shapes[gpu.made[0]] == 2 * wanted
+    gpu.lost.add('cuda')
+    fail(estimator, FAILURES)
+    gpu.lost.clear()
+    assert estimator.estimate(IMAGE, 7).stamp == 7
+    assert shapes[gpu.made[1]] == wanted
+    assert changes == [wanted]
+
+
+@pytest.mark.parametrize('device', ['auto', 'cuda'])
+def test_a_gpu_without_memory_for_many_crops(gpu, device):
+    make, shapes = preparing(gpu, full={(device, (2, 64, 64, 3))})
+    changes = []
+    estimator = RevivingEstimator(make, device, changes.append)
+    gaze = Gaze(estimator, LookConfig(mode='crops', max_crops=3, crop_size=64))
+    if device == 'cuda':
+        with pytest.raises(RuntimeError, match='out of memory'):
+            gaze.warm_up()
+        assert len(gpu.made) == 1
+        return
+    gaze.warm_up()
+    assert estimator.device == 'cpu'
+    assert changes == [gpu.made[-1]]
+    assert shapes[gpu.made[-1]] == [(n, 64, 64, 3) for n in (1, 2, 3)]
+    assert estimator.estimate(IMAGE, 7).stamp == 7
+
+
 def test_a_bad_image_does_not_cost_the_estimator(gpu):
     estimator = RevivingEstimator(gpu.make, 'cpu', lambda new: pytest.fail('replaced'))
     for _ in range(3):
