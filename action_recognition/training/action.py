@@ -170,6 +170,7 @@ def fit(
     out: Path,
     resume: bool,
     classes: Sequence[str] | None = None,
+    data: dict[str, Any] | None = None,
 ) -> Network:
     """Train one model; checkpoints, `curves.csv` and `curves.png` go to `out`.
 
@@ -180,6 +181,7 @@ def fit(
         validation: clips or streams to watch, or none.
         resume: go on from the checkpoint in `out`, if there is one; all processes read it.
         classes: that `validation` is labelled with, if they are not `labels`; see `project`.
+        data: what tells the data from others, as `Task.taught_by`; a run goes on with the same.
 
     Returns:
         The averaged model, ready for inference.
@@ -199,7 +201,9 @@ def fit(
     )
     done = 0
     if resume and (out / loop.CHECKPOINT).is_file():
-        loop.require_recipe(out, loop.read_progress(out), recipe)
+        progress_made = loop.read_progress(out)
+        loop.require_recipe(out, progress_made, recipe)
+        loop.require_data(out, progress_made, data or {})
         done = loop.load_checkpoint(out, model, ema, optimiser)['epoch']
     # Both wrap what they are given; the models below are the same ones.
     wrapped, stepper = fabric.setup(model, optimiser)
@@ -238,7 +242,7 @@ def fit(
                 row |= watch(ema.model, validation, labels, classes or labels)
             curves.add(epoch + 1, **row)
             bar.set_postfix({k: f'{v:.3f}' for k, v in row.items()})
-            progress_made = {'epoch': epoch + 1, 'recipe': recipe}
+            progress_made = {'epoch': epoch + 1, 'recipe': recipe, 'data': data or {}}
             loop.save_checkpoint(out, model, ema, optimiser, progress_made)
     if rank == 0 and curves.rows:
         plots.curves(curves.rows).savefig(out / 'curves.png', dpi=plots.DPI)
@@ -292,10 +296,18 @@ def run(
             folder / 'validated',
             resume,
             task.classes,
+            task.taught_by,
         )
         if config.refit:
             published = fit(
-                config, number, task.sampler(refit=True), task.labels, (), folder / 'refit', resume
+                config,
+                number,
+                task.sampler(refit=True),
+                task.labels,
+                (),
+                folder / 'refit',
+                resume,
+                data=task.taught_by,
             )
         if not first:
             continue

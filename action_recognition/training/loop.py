@@ -146,6 +146,26 @@ def require_recipe(folder: Path, progress: dict[str, Any], wanted: dict[str, Any
         )
 
 
+def require_data(folder: Path, progress: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse to go on with other data than those of a checkpoint, under `progress['data']`.
+
+    What a checkpoint of an earlier version does not tell of its data is taken to be the same.
+
+    Args:
+        wanted: name -> what tells these data from others.
+
+    Raises:
+        UserError: some of them are others.
+    """
+    found = progress.get('data', {})
+    other = sorted(name for name, value in wanted.items() if found.get(name, value) != value)
+    if other:
+        raise UserError(
+            f'cannot resume from {folder / CHECKPOINT}, which was trained with other '
+            f'{", ".join(other)}: bring those back, or train without --resume'
+        )
+
+
 def read_progress(folder: Path) -> dict[str, Any]:
     """The `progress` of a checkpoint, for those who must build its model before loading it.
 

@@ -29,6 +29,7 @@ from action_recognition.training.loop import (
     load_checkpoint,
     read_progress,
     recipe,
+    require_data,
     require_recipe,
     save_checkpoint,
     seed_everything,
@@ -81,6 +82,7 @@ class Trainer:
 
     Attributes:
         seen: images it has learnt from.
+        data: what tells its data from others, for its checkpoints.
         ema: the averaged network, which is validated and published.
     """
 
@@ -88,6 +90,9 @@ class Trainer:
         self.config = config
         self.device = device
         self.seen = 0
+        self.data: dict[str, Any] = {}
+        if config.start_from:
+            self.data['weights of start_from'] = weights.digest(weights.find(config.start_from))
         self.joint_weights = config.weights(device)
         self._set(network)
 
@@ -148,6 +153,7 @@ class Trainer:
             'measured': measured,
             'stages': self.stages,
             'recipe': _recipe(self.config),
+            'data': self.data,
         }
         save_checkpoint(folder, self.network, self.ema, self.optimiser, progress)
 
@@ -156,12 +162,14 @@ class Trainer:
         """A run where `save` left it, and how many rows its curves had.
 
         Raises:
-            UserError: there is no checkpoint, or it is of another config.
+            UserError: there is no checkpoint, or it is of another config or other weights to start
+                from.
         """
         progress = read_progress(folder)
         require_recipe(folder, progress, _recipe(config))
         seed_everything(config.seed)
         trainer = cls(config, device, PoseNetwork(progress['stages']))
+        require_data(folder, progress, trainer.data)
         load_checkpoint(folder, trainer.network, trainer.ema, trainer.optimiser)
         trainer.seen = progress['seen']
         return trainer, progress['measured']
@@ -227,6 +235,9 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
     if config.start_from:
         people = believed(people, config, device)
     people += jhmdb_people(data / 'jhmdb', 'train', config.jhmdb_every, teacher=True)
+    trainer.data['people to learn from'] = len(people)
+    if resume:
+        require_data(out, read_progress(out), trainer.data)
     validation = lspet_people(data / 'lspet', 'validation')
     curves = Curves(out / 'curves.csv', measured)
     costs: list[float] = []

@@ -53,6 +53,7 @@ class Task(ABC):
         validation: labelled clips or streams that are held out.
         watched: the same, labelled with `classes`.
         about, licence: for the header of the weights.
+        taught_by: what tells the data from others that the config means as well, for checkpoints.
     """
 
     labels: tuple[str, ...]
@@ -61,6 +62,7 @@ class Task(ABC):
     watched: Items
     about: dict[str, Any]
     licence: str
+    taught_by: dict[str, Any]
 
     @abstractmethod
     def sampler(self, refit: bool) -> BatchSource:
@@ -102,6 +104,10 @@ class ClipTask(Task):
             self.others = {clip.name: clip for clip in relabel(others, self.labels)}
         self.recordings = odd_people(data) if config.background else []
         self.about = {'unseen_clips': len(clips) - len(self.clips)} if config.joints else {}
+        self.taught_by = {}
+        if config.joints == 'estimated':
+            self.about['joints_by'] = self.cache.found_by
+            self.taught_by['estimated joints'] = self.cache.place.name
         sets = [
             *(['JHMDB'] if config.set != 'penn' else []),
             *(['Penn Action'] if config.set in ('penn', 'union32') else []),
@@ -160,6 +166,7 @@ class StreamTask(Task):
         self.watched = self.validation
         self.licence = LICENCE_OF_PRECOG
         self.about = {'people': people, 'validation_people': self.held_out}
+        self.taught_by = {}
 
     def sampler(self, refit: bool) -> StreamSampler:
         kept = [r for r in self.recordings if refit or r.person not in self.held_out]

@@ -18,6 +18,7 @@ from action_recognition.training.loop import (
     launch,
     load_average,
     load_checkpoint,
+    require_data,
     save_checkpoint,
     seed_everything,
 )
@@ -101,6 +102,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, damage):
         load_checkpoint(tmp_path, model, ema, optimiser)
     with pytest.raises(UserError, match=r'cannot read .*train that run again'):
         load_average(tmp_path, model)
+
+
+def test_a_run_goes_on_with_its_own_data(tmp_path):
+    progress = {'data': {'people': 3, 'weights': 'a'}}
+    require_data(tmp_path, progress, {'people': 3, 'weights': 'a'})
+    require_data(tmp_path, {}, {'people': 3})  # an earlier version has not said
+    with pytest.raises(UserError, match=r'which was trained with other people, weights: bring'):
+        require_data(tmp_path, progress, {'people': 4, 'weights': 'b'})
 
 
 def test_the_average_alone_can_be_read_from_a_checkpoint(tmp_path):

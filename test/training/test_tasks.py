@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from action_recognition import weights
 from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import penn, precog, union32
 from action_recognition.datasets.clips import SkeletonClip
@@ -112,7 +113,9 @@ def test_estimated_joints_teach_and_test_and_videos_without_anybody_teach_nothin
     monkeypatch.setattr(tasks, 'load_set', load)
     cache = JointCache(tmp_path)
     task = create_task(config(set='jhmdb21', split=2, joints='estimated'), tmp_path, cache)
-    assert task.about == {'unseen_clips': 1}
+    assert task.about == {'unseen_clips': 1, 'joints_by': cache.found_by}
+    assert cache.found_by.split()[1] == weights.digest(weights.find('pose'))
+    assert task.taught_by == {'estimated joints': cache.place.name}
     assert len(task.clips) == 2 * 21 - 1
     figures = task.test(create_model('online', 21, units=8).eval())
     assert figures['jhmdb21']['n'] == 2 * 21  # there it counts, as wrong

@@ -118,6 +118,19 @@ def test_a_stopped_run_resumes_exactly(tmp_path, sets, people, recordings, mixed
     assert curves[0] == curves[1]
 
 
+def test_a_run_is_resumed_with_its_own_data_alone(tmp_path, sets):
+    settings = action.ActionConfig.load(config(tmp_path, 'online', epochs=1))
+    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+
+    def fit(data, resume=True):
+        return action.fit(settings, 0, sampler, LABELS, (), tmp_path / 'out', resume, data=data)
+
+    fit({'estimated joints': 'these'}, resume=False)
+    fit({'estimated joints': 'these'})
+    with pytest.raises(UserError, match='was trained with other estimated joints: bring those'):
+        fit({'estimated joints': 'those'})
+
+
 def test_training_is_a_plain_loop_on_one_device(tmp_path, sets):
     settings = action.ActionConfig.load(config(tmp_path, 'online', epochs=2))
     sampler = action.Sampler(settings, sets['train'], LABELS, {})

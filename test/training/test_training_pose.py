@@ -231,6 +231,26 @@ def test_a_run_is_resumed_by_its_own_config_alone(small_run, tmp_path):
         run(config, data, tmp_path / 'out', resume=True)
 
 
+def test_a_run_is_resumed_with_its_own_data_alone(small_run, tmp_path, monkeypatch):
+    config, data = small_run
+    first = weights.load(run(config, data, tmp_path / 'first'), 'pose')
+    start, settings = tmp_path / 'start.safetensors', yaml.safe_load(config.read_text())
+    weights.save(start, first[1], first[0])
+    config.write_text(yaml.safe_dump({**settings, 'start_from': str(start)}))
+    out = tmp_path / 'out'
+    people = training.lspet_people(data, 'train')
+    monkeypatch.setattr(training, 'believed', lambda *_: list(people))
+    run(config, data, out)
+    run(config, data, out, resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, 'believed', lambda *_: people[:-1])
+        with pytest.raises(UserError, match='trained with other people to learn from: bring'):
+            run(config, data, out, resume=True)
+    weights.save(start, {**first[1], 'more': torch.zeros(1)}, first[0])
+    with pytest.raises(UserError, match='trained with other weights of start_from: bring'):
+        run(config, data, out, resume=True)
+
+
 def test_scores_are_calibrated_on_people_who_are_found(small_run, tmp_path, monkeypatch):
     config, data = small_run
     path = run(config, data, tmp_path / 'out')
