@@ -22,6 +22,7 @@ from action_recognition.errors import UserError
 from action_recognition.msg import ActionLabelArray, SkeletonArray
 from action_recognition.nodes.convert import ns_to_stamp, stamp_to_ns
 from action_recognition.nodes.qos import image_qos, latched_qos, result_qos
+from action_recognition.nodes.states import States
 
 #: What the graph takes in, and so answers.
 INPUTS = (IMAGE, COMPRESSED, SKELETONS)
@@ -113,7 +114,9 @@ class BagPlayer:
         self._context = self._node.context
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._states = States(self._node, self._spin)
         self._answered: int | None = None
+        self._heard: set[str] = set()
         self.tally = Tally({}, {})
         self._publishers: dict[str, Publisher] = {}
         self._clock = self._node.create_publisher(Clock, '/clock', 10) if options.clock else None
@@ -130,7 +133,8 @@ class BagPlayer:
         """Wait for listeners, then play to the end.
 
         Raises:
-            UserError: nobody listens, nothing can be played, or the bag is damaged.
+            UserError: nobody listens, nothing can be played, the bag is damaged, or in lockstep a
+                node of the graph stays inactive.
         """
         self._advertise()
         self._await_listeners()
@@ -199,24 +203,38 @@ class BagPlayer:
         """
         inputs = [topic for topic in self._publishers if self._bag.types[topic] in INPUTS]
         watched = [self._publishers[topic] for topic in inputs or self._publishers]
-        answers = self._options.lockstep
         deadline = time.monotonic() + self._options.wait
-        while True:
-            heard = any(publisher.get_subscription_count() for publisher in watched)
-            if heard and (
-                not answers or self._node.count_publishers(self._node.resolve_topic_name(answers))
-            ):
-                break
+        while reason := self._obstacle(watched):
             if time.monotonic() > deadline:
-                missing = f'answers on {answers}' if heard else 'listens'
                 names = ', '.join(inputs or self._publishers)
                 hint = ''.join(f'; {t}: {why}' for t, why in self.tally.left_out.items())
                 raise UserError(
-                    f'nobody {missing} within {self._options.wait:g} s: {names}; start the graph, '
-                    f'or remap the topic with -r{hint}'
+                    f'{reason} after {self._options.wait:g} s of waiting: {names}; '
+                    f'{self._activate()}start the graph, or remap the topic with -r{hint}'
                 )
             self._spin(0.05)
         self._await_the_rest()
+        self._heard = {t for t in inputs if self._publishers[t].get_subscription_count()}
+
+    def _obstacle(self, watched: Sequence[Publisher]) -> str:
+        """Why nothing that these publishers send is answered, '' where it should be."""
+        if not any(publisher.get_subscription_count() for publisher in watched):
+            return 'nobody listens'
+        answers = self._options.lockstep
+        if not answers:
+            return ''
+        # An inactive node has a publisher, and takes in nothing.
+        stages = list(ANSWERS)[: list(ANSWERS).index(answers) + 1]
+        if not self._states.publishers([answers]):
+            return f'nobody answers on {answers}'
+        idle = self._states.idle(self._states.publishers(stages))
+        return ', '.join(f'{name} is {state}' for name, state in idle.items())
+
+    def _activate(self) -> str:
+        """What of the graph might have to be activated, '' for nothing."""
+        idle = self._states.idle()
+        nodes = ', '.join(f'{name} is {state}' for name, state in idle.items())
+        return f'activate it where it is not active ({nodes}), ' if idle else ''
 
     def _await_the_rest(self) -> None:
         """Until for `DISCOVERY_TIME` no more subscribers have come, on any topic.
@@ -259,20 +277,46 @@ class BagPlayer:
     def _send(self, topic: str, data: bytes, is_input: bool) -> None:
         publisher = self._publishers[topic]
         self.tally.played[topic] += 1
-        waits = is_input and self._options.lockstep and publisher.get_subscription_count()
-        if not waits:
+        heard = publisher.get_subscription_count() > 0
+        if not (is_input and self._options.lockstep and (heard or topic in self._heard)):
             publisher.publish(data)
             return
+        if not heard:
+            self._pause(topic)
         stamp, self._answered = header_stamp(data), None
-        for attempt in range(ATTEMPTS):
-            self.tally.repeated += attempt > 0
+        attempts = 0
+        while attempts < ATTEMPTS:
+            self.tally.repeated += attempts > 0
             publisher.publish(data)
             deadline = time.monotonic() + ANSWER_TIMEOUT
             while time.monotonic() < deadline:
                 if self._answered == stamp:
                     return
                 self._executor.spin_once(timeout_sec=0.05)
+            # One that was sent to nodes which were not active does not count.
+            attempts += not self._pause(topic)
+            if self._answered == stamp:
+                return
         self.tally.unanswered += 1
+
+    def _pause(self, topic: str) -> bool:
+        """Wait while the graph cannot answer this input; whether that was so.
+
+        Raises:
+            UserError: it has been so for `wait` seconds.
+        """
+        deadline, warned = time.monotonic() + self._options.wait, ''
+        while reason := self._obstacle([self._publishers[topic]]):
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f'{topic} is no longer answered: {reason} after {self._options.wait:g} s of '
+                    f'waiting; {self._activate()}or start the graph again'
+                )
+            if reason != warned:
+                self._node.get_logger().warning(f'waiting, as {reason}')
+                warned = reason
+            self._spin(0.05)
+        return bool(warned)
 
     def _on_answer(self, message: Any) -> None:
         self._answered = stamp_to_ns(message.header.stamp)

@@ -39,7 +39,9 @@ from action_recognition.nodes.pipeline import connect
 from action_recognition.nodes.qos import result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import PerceptionConfig, RecognizerConfig, parameter_names
+from action_recognition.stages.parameters import parameter_names
+from action_recognition.stages.perception import PerceptionConfig
+from action_recognition.stages.recognition import RecognizerConfig
 
 
 class Blob:
@@ -211,7 +213,7 @@ def test_what_cannot_be_played(graph, tmp_path):
     with pytest.raises(UserError, match='holds no /image; it holds /skeletons'):
         BagPlayer(path, PlayOptions(topics=['/image']), graph.context)
     player = BagPlayer(path, PlayOptions(wait=0.1), graph.context)
-    with pytest.raises(UserError, match=r'nobody listens within 0\.1 s: /skeletons'):
+    with pytest.raises(UserError, match=r'nobody listens after 0\.1 s of waiting: /skeletons'):
         player.play()
     player.close()
     with pytest.raises(UserError, match='no_such_msgs/msg/Thing is not installed'):
