@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,9 @@ from action_recognition.training.background import FPS, Background
 PIECES, WITH_BACKGROUND = (2, 3), 0.3
 #: Share of the background samples that are ghosts, and the least length of one in seconds.
 GHOSTS, LEAST_SECONDS = 1 / 3, 1.0
+#: A word of a label: letters between others, or between changes of case as in 'turnLeft'.
+WORD = re.compile('[A-Z]?[a-z]+|[A-Z]+(?![a-z])')
+OTHER_SIDE = {'left': 'right', 'right': 'left'}
 #: Frames of a string or of background where the config sets no limit.
 FRAMES = 128
 
@@ -230,12 +234,20 @@ def collate(tracks: Sequence[Track], model: str) -> Batch:
 def mirrored(labels: Sequence[str]) -> IntArray:
     """(labels,) the index of each label in the mirror: 'right' in it becomes 'left'.
 
-    A label whose counterpart is none of them stays itself.
+    They are words of their own, in whatever case, as in 'left_arm', 'Turn_Left' and 'turnLeft'; the
+    label in the mirror is written likewise ('turnRight'). It is -1 where that one is none of the
+    labels; a label without a side is its own.
     """
     index = {label: k for k, label in enumerate(labels)}
-    swap = {'left': 'right', 'right': 'left'}
-    names = ['_'.join(swap.get(word, word) for word in label.split('_')) for label in labels]
-    return np.array([index.get(name, k) for k, name in enumerate(names)])
+    return np.array([index.get(WORD.sub(_other_side, label), -1) for label in labels])
+
+
+def _other_side(word: re.Match[str]) -> str:
+    text = word[0]
+    other = OTHER_SIDE.get(text.lower())
+    if other is None:
+        return text
+    return other.upper() if text.isupper() else other.title() if text.istitle() else other
 
 
 def _stretch(clip: SkeletonClip, frames: int, rng: np.random.Generator) -> SkeletonClip:

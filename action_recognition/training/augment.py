@@ -135,19 +135,21 @@ class Augmentation:
         """A changed copy of a track.
 
         Args:
-            mirror: (classes,) the class that each class is in the mirror; None if they are all
-                their own.
+            mirror: (classes,) the class that each class is in the mirror, -1 if that is none of
+                them, so that there is no mirror image of it; None if they are all their own.
         """
         xy, score, stamps, target = self._in_time(track, rng)
         sizes = torso_size(xy)
         sizes = sizes[np.isfinite(sizes)]
         size = float(np.median(sizes)) if len(sizes) else 50.0
         xy = self._in_space(xy, rng)
-        if rng.random() < self.flip:
+        flip = rng.random() < self.flip
+        if flip and target is not None and mirror is not None:
+            flip = bool((mirror[target[target >= 0]] >= 0).all())
+            target = np.where(target < 0, target, mirror[target]) if flip else target
+        if flip:
             xy = xy[:, FLIP] * np.array([-1, 1], np.float32)
             score = score[:, FLIP]
-            if target is not None and mirror is not None:
-                target = np.where(target < 0, target, mirror[target])
         return Track(*self._as_estimated(xy, score.copy(), size, rng), stamps, target)
 
     def _in_time(self, track: Track, rng: np.random.Generator) -> Track:

@@ -21,7 +21,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.recognition.models import create_model
 from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.skeleton import torso_size
-from action_recognition.training.action_data import collate
+from action_recognition.training.action_data import collate, mirrored
 from action_recognition.training.augment import Augmentation, Track
 from action_recognition.training.background import Background
 
@@ -109,18 +109,22 @@ def samples_of(
     copies: int,
     rng: np.random.Generator,
 ) -> Samples:
-    """Each clip as it is, and changed copies of it.
+    """Each clip as it is, and changed copies of it; a mirror image has the label in the mirror.
 
     Args:
         labels: of the classes, those of the clips among them.
         copies: of each clip, with the clip itself.
     """
     tracks, targets, owners = [], [], []
+    mirror = mirrored(labels)
     for row, clip in enumerate(clips):
-        whole = Track.of(clip)
-        tracks += [whole, *(augmentation(whole, rng) for _ in range(copies - 1))]
-        targets += [labels.index(clip.label)] * copies
-        owners += [row] * copies
+        target = np.full(len(clip), labels.index(clip.label))
+        whole = Track.of(clip)._replace(target=target)
+        for track in (whole, *(augmentation(whole, rng, mirror) for _ in range(copies - 1))):
+            assert track.target is not None
+            tracks.append(track)
+            targets.append(int(track.target[0]))
+            owners.append(row)
     return _samples(embed(model, tracks), targets, owners)
 
 

@@ -46,6 +46,16 @@ def test_targets_follow_their_frames_and_the_mirror(track):
     np.testing.assert_array_equal(flipped.target, np.repeat([-1, 1, 0], 20))
 
 
+def test_what_has_no_class_in_the_mirror_is_not_flipped(track):
+    flip = Augmentation(flip=1.0)
+    same = flip(track, np.random.default_rng(0), np.array([0, -1]))  # one of its classes
+    np.testing.assert_array_equal(same.target, track.target)
+    np.testing.assert_allclose(same.xy, track.xy)
+    unscored = track._replace(target=np.full(len(track.stamps), -1))
+    flipped = flip(unscored, np.random.default_rng(0), np.array([0, -1]))
+    np.testing.assert_allclose(flipped.xy, track.xy[:, FLIP] * [-1, 1])
+
+
 def bones(xy: np.ndarray) -> np.ndarray:
     return np.stack([xy[..., b, :] - xy[..., a, :] for a, b in LIMBS], -2)
 
