@@ -2,28 +2,29 @@
 
     ros2 launch action_recognition replay.launch.py bag:=walk image:=/camera/image_raw
 
-The bag starts once perception and recognizer are ready; its end, or that of a node, ends the
+The bag starts once perception and recognizer are active; its end, or that of a node, ends the
 launch. It is played by `action-recognition play`, so `ros2 bag` is not needed, and all nodes run on
 its time. It plays on time: images that come faster than they are processed are dropped and counted
 in /diagnostics. To process every image, give the bag as `source` of demo.launch.py.
 """
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
-    RegisterEventHandler,
+    OpaqueFunction,
     Shutdown,
 )
-from launch.event_handlers import OnProcessIO
-from launch.events.process import ProcessIO
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 PACKAGE = 'action_recognition'
-#: What these nodes log, in any namespace, when they have loaded their models and subscribed.
-READY = (b'perception]: active', b'recognizer]: active')
+#: The nodes that must be active before the bag begins.
+AWAITED = ('perception', 'recognizer')
+#: Seconds for that: loading models on a small, busy computer takes most of a minute.
+START_TIMEOUT = '180'
 #: Handed on to action_recognition.launch.py as they are.
 ARGUMENTS = {
     'image': '',
@@ -36,8 +37,9 @@ ARGUMENTS = {
     ),
     'behaviors': '',
     'rviz': 'false',
+    'log_level': 'info',
 }
-#: Handed on as well. The bag would wait for ever for nodes that do not start or have ended.
+#: Handed on as well. The bag would wait in vain for nodes that do not start or have ended.
 FIXED = {'use_sim_time': 'true', 'autostart': 'true', 'required': 'true'}
 
 
@@ -58,25 +60,25 @@ def generate_launch_description() -> LaunchDescription:
             *((name, LaunchConfiguration(name)) for name in ARGUMENTS),
         ],
     )
-    play = ExecuteProcess(
-        cmd=[
-            # Not by its name alone: `colcon build` puts it beside the nodes, outside PATH.
-            *(
-                ExecutableInPackage('action-recognition', PACKAGE),
-                'play',
-                LaunchConfiguration('bag'),
-            ),
-            *('--clock', '--rate', LaunchConfiguration('rate')),
-        ],
-        output='screen',
-        on_exit=Shutdown(reason='the bag has ended'),
+    return LaunchDescription([bag, rate, *declared, graph, OpaqueFunction(function=play)])
+
+
+def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The player, which waits for the nodes of the graph by their full names."""
+    namespace = make_namespace_absolute(
+        prefix_namespace(
+            context.launch_configurations.get('ros_namespace'),
+            LaunchConfiguration('namespace').perform(context),
+        )
     )
-    awaited = set(READY)
-
-    def play_when_ready(event: ProcessIO) -> ExecuteProcess | None:
-        came = {line for line in awaited if line in event.text}
-        awaited.difference_update(came)
-        return play if came and not awaited else None
-
-    ready = OnProcessIO(on_stdout=play_when_ready, on_stderr=play_when_ready)
-    return LaunchDescription([bag, rate, *declared, RegisterEventHandler(ready), graph])
+    awaited = [f'{namespace.rstrip("/")}/{name}' for name in AWAITED]
+    # Not by its name alone: `colcon build` puts it beside the nodes, outside PATH.
+    program = ExecutableInPackage('action-recognition', PACKAGE)
+    options = ['--clock', '--rate', LaunchConfiguration('rate'), '--wait', START_TIMEOUT]
+    return [
+        ExecuteProcess(
+            cmd=[program, 'play', LaunchConfiguration('bag'), *options, '--active', *awaited],
+            output='screen',
+            on_exit=Shutdown(reason='the bag has ended'),
+        )
+    ]

@@ -46,7 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=60.0,
         metavar='S',
-        help='seconds to wait for subscribers; default: %(default)g',
+        help='seconds to wait for subscribers and for --active; default: %(default)g',
+    )
+    parser.add_argument(
+        '--active',
+        nargs='+',
+        default=[],
+        metavar='NODE',
+        help='wait until these lifecycle nodes are active (full names, such as /robot/perception)',
     )
     parser.add_argument(
         '-r', '--remap', action='append', default=[], metavar='FROM:=TO', help='one remapping'
@@ -67,7 +74,13 @@ def run(args: argparse.Namespace) -> int:
     from action_recognition.nodes.bag_player import BagPlayer, PlayOptions, describe
 
     options = PlayOptions(
-        args.clock, args.rate, args.loop, args.lockstep or '', args.topics, args.wait
+        args.clock,
+        args.rate,
+        args.loop,
+        args.lockstep or '',
+        args.topics,
+        args.wait,
+        [f'/{name.lstrip("/")}' for name in args.active],
     )
     remaps = [argument for remap in args.remap for argument in ('-r', remap)]
     rclpy.init(args=[])

@@ -63,7 +63,8 @@ class PlayOptions:
         loop: begin again at the end. Stamps jump back then, and the graph forgets everybody.
         lockstep: topic that must answer an input before the next message; '' does not wait.
         topics: to play; empty: all but results that the graph makes of others of them.
-        wait: seconds to wait for subscribers.
+        wait: seconds to wait for subscribers and for `active`.
+        active: full names of nodes with a life cycle that must be active.
     """
 
     clock: bool = False
@@ -72,6 +73,7 @@ class PlayOptions:
     lockstep: str = ''
     topics: Sequence[str] = ()
     wait: float = 60.0
+    active: Sequence[str] = ()
 
 
 @dataclass
@@ -218,6 +220,8 @@ class BagPlayer:
 
     def _obstacle(self, watched: Sequence[Publisher]) -> str:
         """Why nothing that these publishers send is answered, '' where it should be."""
+        if self._options.active and (states := self._states.inactive(self._options.active)):
+            return _described(states)
         if not any(publisher.get_subscription_count() for publisher in watched):
             return 'nobody listens'
         answers = self._options.lockstep
@@ -227,14 +231,12 @@ class BagPlayer:
         stages = list(ANSWERS)[: list(ANSWERS).index(answers) + 1]
         if not self._states.publishers([answers]):
             return f'nobody answers on {answers}'
-        idle = self._states.idle(self._states.publishers(stages))
-        return ', '.join(f'{name} is {state}' for name, state in idle.items())
+        return _described(self._states.idle(self._states.publishers(stages)))
 
     def _activate(self) -> str:
         """What of the graph might have to be activated, '' for nothing."""
         idle = self._states.idle()
-        nodes = ', '.join(f'{name} is {state}' for name, state in idle.items())
-        return f'activate it where it is not active ({nodes}), ' if idle else ''
+        return f'activate it where it is not active ({_described(idle)}), ' if idle else ''
 
     def _await_the_rest(self) -> None:
         """Until for `DISCOVERY_TIME` no more subscribers have come, on any topic.
@@ -361,3 +363,7 @@ def describe(tally: Tally) -> Mapping[str, str]:
     """What came of it, a line each topic."""
     lines = {topic: f'{count} messages' for topic, count in tally.played.items()}
     return {**lines, **{topic: f'left out: {why}' for topic, why in tally.left_out.items()}}
+
+
+def _described(states: Mapping[str, str]) -> str:
+    return ', '.join(f'{name} is {state}' for name, state in states.items())

@@ -13,6 +13,8 @@ SERVICE, KIND = 'get_state', 'lifecycle_msgs/srv/GetState'
 ACTIVE = 'active'
 #: Of a node that is there and says nothing: one that loads a model answers after that.
 SILENT = 'busy'
+#: Of a node that is not there, or has no life cycle.
+ABSENT = 'absent'
 #: Seconds for an answer.
 TIMEOUT = 1.0
 
@@ -45,14 +47,23 @@ class States:
 
         Nodes without a life cycle are always active.
         """
-        managed = {
+        managed = self._managed()
+        asked = managed - {self._me} if names is None else managed & {*names}
+        states = {name: self._state(name) for name in sorted(asked)}
+        return {name: state for name, state in states.items() if state != ACTIVE}
+
+    def inactive(self, names: Iterable[str]) -> dict[str, str]:
+        """The state of each of these nodes that is not active: `ABSENT` where none is there."""
+        wanted = {*names}
+        return {**dict.fromkeys(sorted(wanted - self._managed()), ABSENT), **self.idle(wanted)}
+
+    def _managed(self) -> set[str]:
+        """The names of all nodes that have a life cycle."""
+        return {
             service.rpartition('/')[0]
             for service, kinds in self._node.get_service_names_and_types()
             if service.endswith(f'/{SERVICE}') and KIND in kinds
         }
-        asked = managed - {self._me} if names is None else managed & {*names}
-        states = {name: self._state(name) for name in sorted(asked)}
-        return {name: state for name, state in states.items() if state != ACTIVE}
 
     @property
     def _me(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import os
@@ -15,6 +16,7 @@ import yaml
 from scipy.spatial.transform import Rotation
 
 from action_recognition import fastdds
+from action_recognition.cli import play as cli_play
 from action_recognition.cli.sample import SAMPLE_INPUT_SIZE
 
 LAUNCH = Path(__file__).resolve().parents[2] / 'launch'
@@ -342,29 +344,36 @@ def test_what_the_demo_plays(demo, tmp_path):
     assert demo(camera=False, source='clip.mp4') == {'source': 'clip.mp4'}
 
 
-def test_the_bag_starts_once_both_nodes_are_active_from_where_colcon_puts_the_player():
+@pytest.mark.parametrize(
+    ('around', 'namespace', 'full'),
+    [
+        (None, '', ''),
+        (None, 'robot', '/robot'),
+        (None, '/robot/head', '/robot/head'),
+        ('/robot', 'head', '/robot/head'),
+        ('robot', '', '/robot'),
+    ],
+)
+def test_the_player_waits_for_both_nodes_and_comes_from_where_colcon_puts_it(
+    around, namespace, full
+):
     launch = pytest.importorskip('launch', reason='launch is not installed')
     pytest.importorskip('launch_ros', reason='launch_ros is not installed')
-    from launch.actions import RegisterEventHandler
-    from launch.events.process import ProcessStderr
+    from launch.utilities import perform_substitutions
     from launch_ros.substitutions import ExecutableInPackage
 
-    module = load(LAUNCH / 'replay.launch.py')
-    entities = module.generate_launch_description().entities
-    (register,) = [entity for entity in entities if isinstance(entity, RegisterEventHandler)]
-
-    def heard(text):
-        event = ProcessStderr(
-            text=text, action=None, name='n', cmd=['n'], cwd=None, env=None, pid=1
-        )
-        return register.event_handler.handle(event, launch.LaunchContext())
-
-    assert not heard(b'[INFO] [1.0] [robot.recognizer]: active\n')
-    assert not heard(b'[INFO] [1.0] [robot.recognizer]: active\n')
-    play = heard(b'[INFO] [1.0] [robot.perception]: active\n')
-    ((program,), *_) = play.cmd
+    context = launch.LaunchContext()
+    context.launch_configurations.update({'namespace': namespace, 'rate': '2.0', 'bag': 'walk'})
+    if around is not None:
+        context.launch_configurations['ros_namespace'] = around
+    ((program,), *arguments) = load(LAUNCH / 'replay.launch.py').play(context)[0].cmd
     assert isinstance(program, ExecutableInPackage)
-    assert not heard(b'[INFO] [1.0] [robot.perception]: active\n')
+    parser = argparse.ArgumentParser()
+    cli_play.add_arguments(parser)
+    asked = parser.parse_args([perform_substitutions(context, part) for part in arguments[1:]])
+    assert asked.active == [f'{full}/perception', f'{full}/recognizer']
+    assert (asked.bag, asked.rate, asked.clock, asked.lockstep) == (Path('walk'), 2.0, True, None)
+    assert asked.wait > 60
 
 
 def test_a_replay_hands_on_all_it_is_told_about_the_nodes():
@@ -379,4 +388,3 @@ def test_a_replay_hands_on_all_it_is_told_about_the_nodes():
     fixed = {name: handed_on.pop(name) for name in ('use_sim_time', 'autostart', 'required')}
     assert declared - {'bag', 'rate'} == handed_on.keys()
     assert set(fixed.values()) == {'true'}
-    assert 'log_level' not in declared  # the bag waits for what nodes log as information

@@ -91,6 +91,36 @@ def test_the_replay_begins_when_everybody_is_active(
     assert (tally.played, tally.repeated, tally.unanswered) == ({'/skeletons': COUNT}, 0, 0)
 
 
+def test_nodes_are_waited_for_by_name(graph, recording, recognizer, reasons, monkeypatch):
+    """Also without lockstep, where a bag would else begin as soon as somebody listens."""
+    listen(graph)
+    options = PlayOptions(rate=100.0, active=['/recognizer', '/robot/perception'], wait=0.5)
+    player = BagPlayer(recording, options, graph.context)
+    Pump(player, graph)
+    with pytest.raises(
+        UserError, match=r'^/robot/perception is absent, /recognizer is inactive after 0\.5 s'
+    ):
+        player.play()
+    player.close()
+
+    inactive = States.inactive
+
+    def activate(states, names):
+        found = inactive(states, names)
+        if found == {'/recognizer': 'inactive'}:
+            recognizer.trigger_activate()
+        return found
+
+    monkeypatch.setattr(States, 'inactive', activate)
+    player = BagPlayer(recording, PlayOptions(rate=100.0, active=['/recognizer']), graph.context)
+    Pump(player, graph)
+    tally = player.play()
+    player.close()
+    assert reasons[-1] == '/recognizer is inactive'
+    assert recognizer.is_active
+    assert tally.played == {'/skeletons': COUNT}
+
+
 @pytest.mark.parametrize('others', [True, False], ids=['others listen', 'nobody else listens'])
 def test_a_node_that_is_deactivated_is_waited_for(
     graph, recording, recognizer, reasons, monkeypatch, others
