@@ -35,12 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='tune it for images of this size; it takes up to twice that (default: 264x200, what '
         'a camera of 4:3 gives at an input_size of 224)',
     )
+    tensorrt.add_argument(
+        '--crop-size',
+        type=_side,
+        metavar='N',
+        help='tune it for crops of this side, and take none that are larger (default: the '
+        'look.crop_size that perception has by default)',
+    )
     tensorrt.add_argument('--device', default='cuda', help='default: cuda')
     for task in (onnx, tensorrt):
         task.add_argument('--model', default='pose', help='name or path of the weights')
         task.add_argument(
             '--stages', type=int, default=0, metavar='N', help='how many stages (default: all)'
         )
+
+
+def _side(text: str) -> int:
+    side = int(text) if text.isdecimal() else 0
+    if side < 32 or side % 8:
+        raise argparse.ArgumentTypeError(
+            f'pixels are needed, a multiple of 8 from 32 on, such as 160, not {text}'
+        )
+    return side
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -58,6 +74,7 @@ def _size(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> None:
     from action_recognition.pose.deployed import Deployed
     from action_recognition.pose.estimator import load_network
+    from action_recognition.pose.gaze import LookConfig
     from action_recognition.pose.onnx_file import describe, to_onnx
     from action_recognition.pose.tensorrt_runtime import build_engine, engine_path
 
@@ -67,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         out, content = args.out, to_onnx(Deployed(network), describe(header), size)
     else:
         out = args.out or engine_path(path)
-        content = build_engine(network, size, args.device)
+        content = build_engine(network, size, args.crop_size or LookConfig().crop_size, args.device)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(content)

@@ -66,3 +66,11 @@ def test_sizes_that_the_network_cannot_take(model, size, capsys):
         main(['export', 'onnx', '--model', str(model), '--out', 'x.onnx', f'--input-size={size}'])
     assert end.value.code == 2
     assert f'multiples of 8 from 32 on, such as 264x200, not {size}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('size', ['100', '24', '-64', 'a', '160x160'])
+def test_sizes_of_crops_that_the_network_cannot_take(model, size, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['export', 'tensorrt', '--model', str(model), f'--crop-size={size}'])
+    assert end.value.code == 2
+    assert f'a multiple of 8 from 32 on, such as 160, not {size}' in capsys.readouterr().err

@@ -6,6 +6,7 @@ tested in `test_onnx_file`.
 
 import json
 import sys
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 from action_recognition.errors import UserError
+from action_recognition.pose import tensorrt_runtime
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.pose.tensorrt_runtime import (
     MOST_IMAGES,
     TensorRtRuntime,
     _header,
     build_engine,
+    profiles,
 )
 
 CUDA = torch.device('cuda')
@@ -47,7 +50,7 @@ def refusal(path, network):
     ('key', 'value'), [('format', 0), ('weights', 'ab'), ('tensorrt', '8.6'), ('gpu', 'H100')]
 )
 def test_engine_of_something_else(trt, network, tmp_path, key, value):
-    header = _header(trt, network, CUDA) | {'size': [200, 264], key: value}
+    header = _header(trt, network, CUDA) | {'size': [200, 264], 'crop_size': 160, key: value}
     path = tmp_path / 'pose.engine'
     path.write_bytes(json.dumps(header).encode() + b'\nplan')
     assert f'was built for {key} {value}, not ' in refusal(path, network)
@@ -64,6 +67,13 @@ def test_engine_that_is_not_there(trt, network, tmp_path):
     assert 'there is no engine' in refusal(tmp_path / 'pose.engine', network)
 
 
+def test_engine_of_the_format_before_is_told_by_its_format(trt, network, tmp_path):
+    header = _header(trt, network, CUDA) | {'size': [200, 264], 'format': 2}
+    path = tmp_path / 'pose.engine'
+    path.write_bytes(json.dumps(header).encode() + b'\nplan')
+    assert 'was built for format 2, not 3' in refusal(path, network)
+
+
 def test_header_tells_weights_apart(trt, network):
     assert _header(trt, network, CUDA) == _header(trt, network, CUDA)
     assert _header(trt, network, CUDA) != _header(trt, PoseNetwork(1), CUDA)
@@ -71,9 +81,9 @@ def test_header_tells_weights_apart(trt, network):
 
 @pytest.fixture
 def runtime():
-    """An engine tuned for images of 264x200 that were never on a GPU."""
+    """An engine tuned for images of 264x200 and crops of 160, which were never on a GPU."""
     runtime = TensorRtRuntime.__new__(TensorRtRuntime)
-    runtime._longest = [400, 528]
+    runtime._profiles = profiles((200, 264), 160)
     return runtime
 
 
@@ -83,6 +93,7 @@ def runtime():
         ((MOST_IMAGES + 1, 128, 128, 3), r'up to 32 images at once, not 33: .*look\.max_crops'),
         ((1, 200, 536, 3), r'32 to 528 x 400 pixels, not 536 x 200: .*--input-size'),
         ((1, 24, 264, 3), r'not 264 x 24: .*--input-size'),
+        ((3, 168, 168, 3), r'takes crops of 32 to 160 pixels, not 168 x 168: .*--crop-size'),
     ],
 )
 def test_images_that_the_engine_does_not_take(runtime, shape, reason):
@@ -92,4 +103,123 @@ def test_images_that_the_engine_does_not_take(runtime, shape, reason):
 
 def test_engine_for_a_cpu_cannot_be_built(trt, network):
     with pytest.raises(UserError, match="needs a GPU, and device 'cpu' is none"):
-        build_engine(network, (200, 264), 'cpu')
+        build_engine(network, (200, 264), 160, 'cpu')
+
+
+class Builder:
+    """TensorRT's, as far as it is asked for; what it was asked stays in `shapes`."""
+
+    def __init__(self, logger):
+        self.shapes = []
+
+    def create_builder_config(self):
+        return SimpleNamespace(add_optimization_profile=lambda profile: None)
+
+    def create_network(self, flags):
+        return None
+
+    def create_optimization_profile(self):
+        return SimpleNamespace(set_shape=lambda name, *shapes: self.shapes.append((name, *shapes)))
+
+    def build_serialized_network(self, definition, config):
+        return json.dumps(self.shapes).encode()
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that is the CPU; work on another stream is in `streams`."""
+    streams = []
+
+    @contextmanager
+    def use(stream):
+        streams.append(stream)
+        yield
+        streams.remove(stream)
+
+    for name, value in {
+        'device': lambda device: nullcontext(),
+        'stream': use,
+        'Stream': lambda device: SimpleNamespace(cuda_stream=77),
+        'current_stream': lambda device: SimpleNamespace(wait_stream=lambda other: None),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, 'record_stream', lambda tensor, stream: None)
+    monkeypatch.setattr(tensorrt_runtime, 'resolve_device', lambda device: CUDA)
+    return streams
+
+
+def test_an_engine_takes_many_crops_but_few_full_frames(trt, cuda, network):
+    trt.Logger = lambda level: None
+    trt.Logger.ERROR = None
+    trt.Builder = Builder
+    trt.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1)
+    trt.OnnxParser = lambda *args: SimpleNamespace(parse=lambda onnx: True)
+    line, _, plan = build_engine(network, (200, 264), 160, 'cuda').partition(b'\n')
+    header = json.loads(line)
+    assert (header['size'], header['crop_size']) == ([200, 264], 160)
+    crops, frames = json.loads(plan)
+    assert crops == ['images', [1, 32, 32, 3], [3, 160, 160, 3], [32, 160, 160, 3]]
+    assert frames == ['images', [1, 32, 32, 3], [1, 200, 264, 3], [2, 400, 528, 3]]
+
+
+class Context:
+    """Computes nothing, and keeps to the rules: a shape has to fit the profile in use."""
+
+    def __init__(self, streams):
+        self.streams = streams
+        self.profile, self.shape = 0, None
+        self.addresses, self.done = set(), []
+
+    def set_optimization_profile_async(self, index, stream):
+        assert self.streams and stream == 77
+        self.profile, self.shape = index, None
+        return True
+
+    def set_input_shape(self, name, shape):
+        self.shape = shape
+        return profiles((200, 264), 160)[self.profile].takes(shape)
+
+    def set_tensor_address(self, name, address):
+        self.addresses.add(name)
+        return address != 0
+
+    def execute_async_v3(self, stream):
+        assert self.streams and stream == 77
+        assert self.addresses == {'images', 'joints', 'limbs'}
+        self.done.append((self.profile, self.shape))
+        return True
+
+
+@pytest.fixture
+def open_engine(trt, cuda, network, tmp_path):
+    def open_engine(context):
+        engine = SimpleNamespace(create_execution_context=lambda: context)
+        trt.Logger = lambda level: None
+        trt.Logger.ERROR = None
+        trt.Runtime = lambda log: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine)
+        header = _header(trt, network, CUDA) | {'size': [200, 264], 'crop_size': 160}
+        path = tmp_path / 'pose.engine'
+        path.write_bytes(json.dumps(header).encode() + b'\nplan')
+        return TensorRtRuntime(path, network, torch.device('cpu'))
+
+    return open_engine
+
+
+def test_each_image_is_computed_by_the_profile_that_takes_it(cuda, open_engine):
+    context = Context(cuda)
+    runtime = open_engine(context)
+    shapes = [(3, 160, 160), (1, 200, 264), (2, 200, 264), (32, 160, 160), (1, 64, 96)]
+    for shape in shapes:
+        maps = runtime(np.zeros((*shape, 3), np.uint8))
+        cells = shape[0], shape[1] // 8, shape[2] // 8
+        assert maps.joints.shape == (cells[0], 14, *cells[1:])
+        assert maps.limbs.shape == (cells[0], 26, *cells[1:])
+    assert context.done == [
+        (profile, (*shape, 3)) for profile, shape in zip((0, 1, 1, 0, 0), shapes, strict=True)
+    ]
+
+
+def test_an_engine_for_which_there_is_no_memory(open_engine):
+    with pytest.raises(UserError, match=r'no memory on cpu for .*pose\.engine: free some, or exp'):
+        open_engine(None)
