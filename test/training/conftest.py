@@ -1,15 +1,26 @@
-"""Small people for all trainings of recognisers."""
+"""Small people for all trainings of recognisers, and a small base to teach."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
-from training_recipes import LABELS, clips
+import torch
+import training_recipes
+from teach_recipes import GENTLE, OLD, moving
 
+from action_recognition import weights
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.precog import Recording
+from action_recognition.recognition.models import create_model
 from action_recognition.skeleton import NUM_JOINTS, Joint
 from action_recognition.training import tasks
+from action_recognition.training import teach_head as heads
+from action_recognition.training import teach_rehearsal as rehearsals
+from action_recognition.training.augment import Track
+from action_recognition.training.teach import Base
 
 #: x to the right and y down, in torso sizes round the hips, of a person who faces the camera.
 STANDING = {
@@ -75,7 +86,56 @@ def recordings(standing) -> list[Recording]:
 @pytest.fixture
 def sets(monkeypatch):
     """The train and test part of a task that is learnt in seconds, whatever set is asked for."""
-    parts = {'train': clips(48, 1), 'test': clips(16, 2)}
+    parts = {'train': training_recipes.clips(48, 1), 'test': training_recipes.clips(16, 2)}
     monkeypatch.setattr(tasks, 'load_set', lambda _set, _data, part, *_: parts[part])
-    monkeypatch.setitem(tasks.SETS, 'jhmdb14', LABELS)
+    monkeypatch.setitem(tasks.SETS, 'jhmdb14', training_recipes.LABELS)
     return parts
+
+
+@pytest.fixture
+def clips(standing) -> list[SkeletonClip]:
+    """Five sources of each of two actions."""
+    return [
+        moving(standing, label, f'{source}', 10 * source + k)
+        for k, label in enumerate(('wave', 'nod'))
+        for source in range(5)
+    ]
+
+
+@pytest.fixture
+def base_path(tmp_path, standing) -> Path:
+    """A small network that has seen nothing but how features are spread, and its statistics."""
+    torch.manual_seed(0)
+    model = create_model('online', len(OLD), units=32)
+    x = [
+        heads.collate(
+            [
+                Track.of(moving(standing, label, 's', 0))._replace(
+                    target=np.zeros(len(moving(standing, label, 's', 0)), np.int64)
+                )
+            ],
+            'online',
+        ).x
+        for label in ('wave', 'nod', 'kick')
+    ]
+    with torch.no_grad():
+        for _ in range(20):
+            for part in x:
+                model(part)
+    path = tmp_path / 'base.safetensors'
+    header = weights.Header(
+        'action', 'base', {'model': 'online', 'units': 32, 'temperature': 1.3}, OLD, licence='mine'
+    )
+    weights.save(path, model.state_dict(), header)
+    kicks = [replace(moving(standing, 'kick', f'{k}', k), label=OLD[k % 2]) for k in range(8)]
+    loaded = Base.load(str(path))
+    samples = heads.samples_of(loaded.model, kicks, OLD[:2], GENTLE, 2, np.random.default_rng(0))
+    statistics = rehearsals.measure(samples, OLD[:2], weights.digest(path))
+    rehearsals.save(path.with_suffix('.rehearsal'), statistics)
+    return path
+
+
+@pytest.fixture
+def base(base_path) -> Base:
+    """What is at `base_path`."""
+    return Base.load(str(base_path))
