@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,18 @@ from typing import Any
 from action_recognition.errors import UserError
 
 
+class Rule(ABC):
+    """What a value may be; as a text, what to give."""
+
+    @abstractmethod
+    def __contains__(self, value: Any) -> bool: ...
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
 @dataclass(frozen=True)
-class Range:
+class Range(Rule):
     """Finite numbers of an interval; neither texts nor true and false are numbers.
 
     Attributes:
@@ -44,7 +55,7 @@ class Range:
         return f'{kind} {begin} {joint} {end}'
 
 
-class Flag:
+class Flag(Rule):
     """True or false, and no number for either."""
 
     def __contains__(self, value: Any) -> bool:
@@ -67,7 +78,7 @@ WIDTH = Range(1, 4096, whole=True)
 FLAG = Flag()
 
 
-def check(values: Mapping[str, Any], rules: Mapping[str, Range | Flag], of: str = '') -> None:
+def check(values: Mapping[str, Any], rules: Mapping[str, Rule], of: str = '') -> None:
     """Hold some values against the rules for them.
 
     Args:
