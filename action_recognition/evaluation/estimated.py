@@ -20,7 +20,7 @@ import numpy as np
 from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip, read_npz
 from action_recognition.datasets.folder import load_folder
-from action_recognition.datasets.sources import open_source
+from action_recognition.datasets.sources import Frame, Image, open_source
 from action_recognition.errors import UserError
 from action_recognition.parallel import map_recordings
 from action_recognition.pose.backends import registry
@@ -105,7 +105,7 @@ def main_person(
         size = source.size
         for frame in source:
             try:
-                sight = perception.process(frame.stamp, lambda image=frame.image: image)
+                sight = perception.process(frame.stamp, functools.partial(_pixels, frame))
             except LateInput:
                 continue
             if sight.image is None:
@@ -133,6 +133,10 @@ def main_person(
         np.array(stamps),
         size,
     )
+
+
+def _pixels(frame: Frame) -> Image:
+    return frame.image
 
 
 def detected(clip: SkeletonClip) -> bool:
