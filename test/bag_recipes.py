@@ -1,8 +1,8 @@
-"""Bags for tests: skeletons and images written by rosbags, without ROS."""
+"""Bags for tests: skeletons and images written by rosbags, without ROS, and who is in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,10 +11,14 @@ from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from action_recognition.datasets.bags import COMPRESSED, IMAGE, SKELETONS, typestore
-from action_recognition.skeleton import Poses, part_directions
+from action_recognition.skeleton import NUM_JOINTS, Poses, part_directions
 
 STORE = typestore()
 START = 1_700_000_000_000_000_000
+#: ns from one frame to the next.
+STEP = 33_333_333
+#: Classes of what people do.
+LABELS = ('background', 'clap', 'run', 'wave')
 
 
 def new(kind: str, **values):
@@ -27,6 +31,22 @@ def header(stamp: int):
     sec, nanosec = divmod(stamp, 10**9)
     time = new('builtin_interfaces/msg/Time', sec=sec, nanosec=nanosec)
     return new('std_msgs/msg/Header', stamp=time, frame_id='eye')
+
+
+def walk(
+    count: int, ids: Sequence[int] = (1,), seed: int = 0, start: int = START, step: int = STEP
+) -> list[Poses]:
+    """People whose joints wander, as `Poses` of each frame."""
+    rng = np.random.default_rng(seed)
+    base = (
+        rng.uniform(50, 200, (len(ids), NUM_JOINTS, 2)) + 300 * np.arange(len(ids))[:, None, None]
+    )
+    frames = []
+    for t in range(count):
+        base = base + rng.normal(0, 3, base.shape)
+        score = np.full(base.shape[:2], 0.9)
+        frames.append(Poses(base, score, np.array(ids), start + t * step, (640, 480)))
+    return frames
 
 
 def skeleton_message(poses: Poses):
@@ -94,6 +114,11 @@ def write_bag(
                 time = max(stamp_of(message), time + 1)
                 writer.write(connection, time, data)
     return path
+
+
+def skeleton_bag(path: Path, frames: Iterable[Poses], **options) -> Path:
+    """A bag of people only, with the options of `write_bag`."""
+    return write_bag(path, {'/skeletons': [skeleton_message(p) for p in frames]}, **options)
 
 
 def chunked_bag(

@@ -1,4 +1,4 @@
-"""Bags against their truth: who is who, figures by a second way, what is skipped and said."""
+"""Whole bags against their truth: what is scored, skipped and noted, also by several processes."""
 
 from __future__ import annotations
 
@@ -8,51 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bag_recipes import START, chunked_bag, image_message, skeleton_message, write_bag
+from bag_recipes import (
+    LABELS,
+    START,
+    STEP,
+    chunked_bag,
+    image_message,
+    skeleton_bag,
+    skeleton_message,
+    walk,
+    write_bag,
+)
 from rosbags.rosbag2 import StoragePlugin
 
 from action_recognition import weights
 from action_recognition.cli import main
 from action_recognition.datasets.bags import SKELETONS
-from action_recognition.datasets.streams import SkeletonStream
 from action_recognition.datasets.truth import ANY, Segment, write_truth
 from action_recognition.errors import UserError
-from action_recognition.evaluation import bag, offline, online
-from action_recognition.evaluation.bag_timelines import (
-    Timeline,
-    broken,
-    figures,
-    thresholds,
-    timelines,
-)
-from action_recognition.evaluation.bag_worst import failures
-from action_recognition.evaluation.offline import Frames, Setup
-from action_recognition.recognition.labels import ActionEstimate, LabelConfig
+from action_recognition.evaluation import bag, offline
+from action_recognition.evaluation.offline import Setup
+from action_recognition.recognition.labels import LabelConfig
 from action_recognition.recognition.models import create_model
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import RecognizerConfig
-
-LABELS = ('background', 'clap', 'run', 'wave')
-STEP = 33_333_333
-
-
-def walk(count, ids=(1,), seed=0, start=START, step=STEP):
-    """People whose joints wander, as `Poses` of each frame."""
-    rng = np.random.default_rng(seed)
-    base = (
-        rng.uniform(50, 200, (len(ids), NUM_JOINTS, 2)) + 300 * np.arange(len(ids))[:, None, None]
-    )
-    frames = []
-    for t in range(count):
-        base = base + rng.normal(0, 3, base.shape)
-        score = np.full(base.shape[:2], 0.9)
-        frames.append(Poses(base, score, np.array(ids), start + t * step, (640, 480)))
-    return frames
-
-
-def skeleton_bag(path, frames, **options):
-    return write_bag(path, {'/skeletons': [skeleton_message(p) for p in frames]}, **options)
+from action_recognition.stages.recognition import RecognizerConfig
 
 
 @pytest.fixture(scope='module')
@@ -72,139 +52,6 @@ def model(tmp_path_factory):
 def setup(model):
     config = LabelConfig(enter=0.3, exit=0.2, unknown_below=0.2)
     return Setup('toy', recognizer=RecognizerConfig(str(model), labels=config))
-
-
-# --- who is who -----------------------------------------------------------------------------
-
-
-def say(track, label, confidence, state='candidate'):
-    scores = np.full(4, (1 - confidence) / 3, np.float32)
-    scores[label] = confidence
-    return ActionEstimate(track, label, LABELS[label], confidence, state, 0, scores)
-
-
-def frames_of(count):
-    return Frames('t', [Poses.empty(START + k * 10**9) for k in range(count)])
-
-
-def test_any_is_whoever_is_surest_of_an_action():
-    answers = [
-        [say(1, 0, 0.99), say(2, 3, 0.4)],  # nobody is surer of nothing than somebody of waving
-        [say(1, 1, 0.9), say(2, 3, 0.5, 'confirmed')],
-        [say(1, 1, 0.6, 'confirmed'), say(2, 3, 0.7, 'confirmed')],
-        [say(1, 1, 0.9, 'ended')],
-        [],
-    ]
-    rows = [Segment('k', 0, 5, ANY, 'wave')]
-    (t,) = timelines('k', frames_of(5), answers, rows, LABELS)
-    assert t.probabilities.argmax(1).tolist() == [3, 3, 3, 0, 0]
-    assert t.said.tolist() == [-1, 3, 3, -1, -1]
-    assert t.tracked.tolist() == [True, True, True, False, False]
-    np.testing.assert_allclose(t.probabilities.sum(1), 1, atol=1e-6)
-
-
-def test_people_by_id_and_by_the_names_of_a_recording():
-    answers = [[say(1, 1, 0.9, 'confirmed'), say(2, 3, 0.8, 'confirmed')]] * 3
-    rows = [Segment('k', 0, 2, '1', 'clap'), Segment('k', 0, 2, '2', 'wave')]
-    one, two = timelines('k', frames_of(3), answers, rows, LABELS)
-    assert (one.person, one.said.tolist(), one.targets.tolist()) == ('1', [1] * 3, [1, 1, 0])
-    assert (two.person, two.said.tolist(), two.targets.tolist()) == ('2', [3] * 3, [3, 3, 0])
-    one, two = timelines('k', frames_of(3), answers, rows, LABELS, ids={1: 2})
-    assert not one.tracked.any()
-    assert two.said.tolist() == [1] * 3
-
-
-def test_a_model_without_a_class_of_no_action_gets_one():
-    rows = [Segment('k', 0, 1, ANY, 'wave')]
-    estimate = ActionEstimate(1, 2, 'wave', 0.8, 'candidate', 0, np.array([0.1, 0.1, 0.8]))
-    (t,) = timelines('k', frames_of(2), [[estimate], []], rows, LABELS[1:])
-    assert t.classes == (*LABELS[1:], 'background')
-    np.testing.assert_allclose(t.probabilities, [[0.1, 0.1, 0.8, 0], [0, 0, 0, 1]])
-
-
-def test_tracks_are_named_by_the_recorded_people_on_whom_they_lie():
-    recorded = walk(10, ids=(7, 9))
-    ours = [p[[1, 0]].with_ids([3, 4]) for p in recorded[:6]]
-    ours += [p[[1]].with_ids([5]) for p in recorded[6:]]
-    ghost = walk(10, ids=(1,), seed=9)[0]
-    ours[0] = Poses(
-        np.concatenate([ours[0].xy, ghost.xy + 5000]),
-        np.concatenate([ours[0].score, ghost.score]),
-        np.array([3, 4, 8]),
-        ours[0].stamp,
-    )
-    assert offline.renamed(Frames('t', ours), recorded) == {3: 9, 4: 7, 5: 9}
-
-
-# --- figures --------------------------------------------------------------------------------
-
-
-def test_figures_are_those_of_continuous_sets():
-    """The same answers through `online.figures`, which filters labels by itself."""
-    rng = np.random.default_rng(1)
-    target = np.repeat([0, 3, 0, 1, 0, 2, 0], 30)
-    p = rng.dirichlet(np.ones(4), len(target)).astype(np.float32)
-    p = 0.1 * p + 0.9 * np.eye(4, dtype=np.float32)[np.roll(target, 9)]
-    stamps = np.arange(len(target)) * STEP
-    xy = np.zeros((len(target), NUM_JOINTS, 2))
-    stream = SkeletonStream('k', 'k', xy, np.ones(xy.shape[:2]), stamps, (640, 480), LABELS, target)
-    said = online.published(stream, p, LabelConfig())
-    ours = Timeline('k', ANY, LABELS, stamps, target, p, said, np.ones(len(target), bool))
-    expected = online.figures([stream], [p])
-    found = figures([ours])
-    for key in ('accuracy', 'frame_accuracy', 'map', 'f1_at_25', 'time_to_detect_s', 'ece'):
-        assert found[key] == pytest.approx(expected[key])
-    assert found['tracked_fraction'] == 1
-    row = found['per_class']['wave']
-    assert (row['segments'], row['accuracy'], row['detected']) == (1, 1, 1)
-    assert row['time_to_detect_s'] == pytest.approx(9 * STEP * 1e-9)
-
-
-def test_without_actions_only_what_can_be_measured_is():
-    t = timelines('k', frames_of(61), [[say(1, 3, 0.9, 'confirmed')]] * 61, [], LABELS)
-    found = figures(t)
-    assert found['false_alarms_per_min'] == pytest.approx(60 / 61)
-    assert found['frame_accuracy'] == 0
-    assert found['map'] is found['accuracy'] is found['f1_at_25'] is None
-
-
-def test_who_is_not_tracked_has_no_confidence():
-    rows = [Segment('k', 0, 9, ANY, 'wave')]
-    answers = [[say(1, 3, 1.0)], *[[]] * 8]
-    found = figures(timelines('k', frames_of(9), answers, rows, LABELS))
-    assert found['ece'] == pytest.approx(0, abs=1e-6)
-    assert found['frame_accuracy'] == pytest.approx(1 / 9)
-    assert found['tracked_fraction'] == pytest.approx(1 / 9)
-
-
-def test_the_worst_come_first():
-    rows = [Segment('k', 2, 4, ANY, 'wave'), Segment('k', 10, 19, ANY, 'clap')]
-    answers = [[say(1, 3, 0.9, 'confirmed' if k < 2 else 'candidate')] for k in range(20)]
-    frames = frames_of(20)
-    found = timelines('k', frames, answers, rows, LABELS)
-    scored = bag.Scored('k', frames, answers, found, 1.0, [])
-    texts = [failure.text for failure in failures(scored)]
-    assert texts[0].startswith('clap, 10.00 to 19.00 s: mostly wave (90%)')
-    assert texts[1] == 'wave said, 0.00 to 2.00 s: nobody acts'
-    assert texts[2].startswith('wave, 2.00 to 4.00 s')
-
-
-def test_thresholds():
-    bounds = thresholds(['f1_at_25=0.5', 'ece=0.05', 'map=0.9'])
-    assert broken({'f1_at_25': 0.5, 'ece': 0.05, 'map': 0.95}, bounds) == []
-    lines = broken({'f1_at_25': 0.4, 'ece': 0.06, 'map': None}, bounds)
-    assert lines == [
-        'f1_at_25 is 0.4, below 0.5',
-        'ece is 0.06, above 0.05',
-        'map could not be measured, but must reach 0.9',
-    ]
-    with pytest.raises(UserError, match='f2 is no figure; there are accuracy'):
-        thresholds(['f2=1'])
-    with pytest.raises(UserError, match='METRIC=VALUE'):
-        thresholds(['map'])
-
-
-# --- whole bags -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -318,70 +165,19 @@ def test_images_are_looked_at_and_bad_ones_passed_over(tmp_path, setup, monkeypa
     assert frames.poses[0].track_id.tolist() == [1]
 
 
-# --- the command ----------------------------------------------------------------------------
+def test_a_cut_bag_is_scored_as_far_as_it_goes(tmp_path, setup):
+    path = chunked_bag(tmp_path / 'k.mcap', SKELETONS, [skeleton_message(p) for p in walk(60)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    rows = [Segment('k.mcap', 0.2, 1.9, '1', 'wave'), Segment('k.mcap', 1.95, 1.96, '1', 'run')]
+    result = bag.run(setup, [str(path)], rows, images=False)
+    assert (result.skipped, result.figures['partial'], result.figures['n']) == ({}, 1, 1)
+    scored = result.scored[0]
+    assert 5 < len(scored.frames.poses) < 50
+    line = f'partial: the file is cut; {scored.length:.1f} s were read, the rest is lost'
+    assert scored.notes[0] == line
 
 
-def test_the_command(tmp_path, model, capsys):
-    skeleton_bag(tmp_path / 'a', walk(40))
-    skeleton_bag(tmp_path / 'b', walk(40, seed=1))
-    truth = tmp_path / 'truth.csv'
-    write_truth(truth, [Segment(name, 0.2, 0.9, '1', 'wave') for name in 'ab'])
-    params = tmp_path / 'other.yaml'
-    params.write_text(
-        f'/**/recognizer:\n  ros__parameters:\n    model: {model}\n    labels:\n      enter: 0.99\n'
-    )
-    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), str(tmp_path / 'b')]
-    command += ['--truth', str(truth), '--model', str(model), '--against', str(params)]
-    command += ['--report', str(tmp_path / 'report'), '--json', str(tmp_path / 'figures.json')]
-    assert main(command) == 0
-    figures = json.loads((tmp_path / 'figures.json').read_text())
-    assert (figures['model'], figures['against']['model']) == ('toy', 'other')
-    assert figures['bags'] == figures['n'] == 2
-    assert figures['frames'] == 80
-    page = (tmp_path / 'report' / 'index.html').read_text()
-    assert page.count('<svg') >= 4
-    assert 'prefers-color-scheme: dark' in page
-    for reference in ('http:', 'https:', 'src="/', '<script'):
-        assert reference not in page
-    capsys.readouterr()
-    assert main([*command, '--fail-below', 'accuracy=2', 'ece=-1']) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert sum(line.startswith('failed: ') for line in lines) == 2
-
-
-@pytest.mark.parametrize(
-    ('options', 'complaint'),
-    [
-        (['--fail-below', 'speed=1'], 'speed is no figure'),
-        (['--model', 'no_such'], 'no_such'),
-        (['--params-file', 'gone.yaml'], 'cannot read gone.yaml'),
-        ([], 'no bag could be scored'),
-    ],
-)
-def test_bad_commands(tmp_path, capsys, options, complaint):
-    truth = tmp_path / 'truth.csv'
-    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
-    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
-    assert main([*command, *options]) == 1
-    assert complaint in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_thresholds_are_judged_even_if_no_bag_could_be_scored(tmp_path, capsys):
-    truth = tmp_path / 'truth.csv'
-    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
-    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
-    assert main([*command, '--fail-below', 'map=0.5']) == 1
-    *_, failed, error = capsys.readouterr().err.splitlines()
-    assert failed == 'failed: map could not be measured, but must reach 0.5'
-    assert 'no bag could be scored' in error
-
-
-def test_a_bag_given_twice():
-    with pytest.raises(UserError, match='given twice'):
-        bag.check_bags(['a', './a:/topic'])
-
-
-# --- many bags, and what a killed recorder leaves --------------------------------------------
+# --- many bags ------------------------------------------------------------------------------
 
 
 def same(ours, other):
@@ -444,13 +240,64 @@ def test_what_is_kept_is_not_computed_again(tmp_path, setup, monkeypatch):
     assert len(begun) == 6
 
 
-def test_a_cut_bag_is_scored_as_far_as_it_goes(tmp_path, setup):
-    path = chunked_bag(tmp_path / 'k.mcap', SKELETONS, [skeleton_message(p) for p in walk(60)])
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    rows = [Segment('k.mcap', 0.2, 1.9, '1', 'wave'), Segment('k.mcap', 1.95, 1.96, '1', 'run')]
-    result = bag.run(setup, [str(path)], rows, images=False)
-    assert (result.skipped, result.figures['partial'], result.figures['n']) == ({}, 1, 1)
-    scored = result.scored[0]
-    assert 5 < len(scored.frames.poses) < 50
-    line = f'partial: the file is cut; {scored.length:.1f} s were read, the rest is lost'
-    assert scored.notes[0] == line
+# --- the command ----------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path, model, capsys):
+    skeleton_bag(tmp_path / 'a', walk(40))
+    skeleton_bag(tmp_path / 'b', walk(40, seed=1))
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment(name, 0.2, 0.9, '1', 'wave') for name in 'ab'])
+    params = tmp_path / 'other.yaml'
+    params.write_text(
+        f'/**/recognizer:\n  ros__parameters:\n    model: {model}\n    labels:\n      enter: 0.99\n'
+    )
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), str(tmp_path / 'b')]
+    command += ['--truth', str(truth), '--model', str(model), '--against', str(params)]
+    command += ['--report', str(tmp_path / 'report'), '--json', str(tmp_path / 'figures.json')]
+    assert main(command) == 0
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    assert (figures['model'], figures['against']['model']) == ('toy', 'other')
+    assert figures['bags'] == figures['n'] == 2
+    assert figures['frames'] == 80
+    page = (tmp_path / 'report' / 'index.html').read_text()
+    assert page.count('<svg') >= 4
+    assert 'prefers-color-scheme: dark' in page
+    for reference in ('http:', 'https:', 'src="/', '<script'):
+        assert reference not in page
+    capsys.readouterr()
+    assert main([*command, '--fail-below', 'accuracy=2', 'ece=-1']) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith('failed: ') for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ('options', 'complaint'),
+    [
+        (['--fail-below', 'speed=1'], 'speed is no figure'),
+        (['--model', 'no_such'], 'no_such'),
+        (['--params-file', 'gone.yaml'], 'cannot read gone.yaml'),
+        ([], 'no bag could be scored'),
+    ],
+)
+def test_bad_commands(tmp_path, capsys, options, complaint):
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
+    assert main([*command, *options]) == 1
+    assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_thresholds_are_judged_even_if_no_bag_could_be_scored(tmp_path, capsys):
+    truth = tmp_path / 'truth.csv'
+    write_truth(truth, [Segment('a', 0, 1, ANY, 'wave')])
+    command = ['evaluate', 'bag', '--bag', str(tmp_path / 'a'), '--truth', str(truth)]
+    assert main([*command, '--fail-below', 'map=0.5']) == 1
+    *_, failed, error = capsys.readouterr().err.splitlines()
+    assert failed == 'failed: map could not be measured, but must reach 0.5'
+    assert 'no bag could be scored' in error
+
+
+def test_a_bag_given_twice():
+    with pytest.raises(UserError, match='given twice'):
+        bag.check_bags(['a', './a:/topic'])

@@ -1,15 +1,19 @@
-"""Parameters of the stages from ROS parameter files, and which topic of a bag is taken."""
+"""Parameters of the stages from ROS parameter files, and people named as a recording names them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from bag_recipes import walk
 
 from action_recognition.errors import UserError
-from action_recognition.evaluation.offline import create_setup, read_parameters
+from action_recognition.evaluation.offline import Frames, create_setup, read_parameters, renamed
 from action_recognition.recognition.labels import LabelConfig
-from action_recognition.stages import PerceptionConfig, RecognizerConfig
+from action_recognition.skeleton import Poses
+from action_recognition.stages.perception import PerceptionConfig
+from action_recognition.stages.recognition import RecognizerConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,3 +74,17 @@ def test_bad_files(tmp_path: Path, text: str, complaint: str) -> None:
         create_setup(parameters(tmp_path, text))
     with pytest.raises(UserError, match='cannot read'):
         read_parameters(tmp_path / 'gone.yaml')
+
+
+def test_tracks_are_named_by_the_recorded_people_on_whom_they_lie() -> None:
+    recorded = walk(10, ids=(7, 9))
+    ours = [p[[1, 0]].with_ids([3, 4]) for p in recorded[:6]]
+    ours += [p[[1]].with_ids([5]) for p in recorded[6:]]
+    ghost = walk(10, ids=(1,), seed=9)[0]
+    ours[0] = Poses(
+        np.concatenate([ours[0].xy, ghost.xy + 5000]),
+        np.concatenate([ours[0].score, ghost.score]),
+        np.array([3, 4, 8]),
+        ours[0].stamp,
+    )
+    assert renamed(Frames('t', ours), recorded) == {3: 9, 4: 7, 5: 9}
