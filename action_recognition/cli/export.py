@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from action_recognition.errors import UserError
@@ -25,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         type=Path,
         metavar='FILE',
-        help='default: beside the weights, where the perception node looks for it',
+        help='default: beside the weights, where the perception node looks for it; elsewhere the '
+        'node needs the parameter engine',
     )
     tensorrt.add_argument(
         '--input-size',
@@ -81,13 +84,46 @@ def run(args: argparse.Namespace) -> None:
     path, header, network = load_network(args.model, args.stages)
     size = args.input_size and (args.input_size[1], args.input_size[0])
     if args.format == 'onnx':
-        out, content = args.out, to_onnx(Deployed(network), describe(header), size)
-    else:
-        out = args.out or engine_path(path)
-        content = build_engine(network, size, args.crop_size or LookConfig().crop_size, args.device)
+        length = _write(args.out, lambda: to_onnx(Deployed(network), describe(header), size))
+        print(f'{args.out}: {header.name}, {length / 1e6:.1f} MB')
+        return
+    out = args.out or engine_path(path)
+    crop_size = args.crop_size or LookConfig().crop_size
+    try:
+        length = _write(out, lambda: build_engine(network, size, crop_size, args.device))
+    except _CannotWrite as error:
+        hint = '' if args.out else ': name a place by --out, and by parameter engine'
+        raise UserError(f'{error}{hint}') from error
+    print(f'{out}: {header.name}, {length / 1e6:.1f} MB')
+    if args.out:
+        print(f'perception takes it by its parameter: -p engine:={out.resolve()}')
+
+
+class _CannotWrite(UserError):
+    """A file cannot be written."""
+
+
+def _write(out: Path, make: Callable[[], bytes]) -> int:
+    """Write what is made, once it is known that it can be written: an engine takes minutes.
+
+    What is there is replaced when the new one is whole.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        UserError: the file cannot be written; or as `make`.
+    """
+    partial = out.with_name(out.name + '.partial')
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
+        with partial.open('wb') as file:
+            content = make()
+            file.write(content)
+        partial.replace(out)
     except OSError as error:
-        raise UserError(f'cannot write {out}: {error.strerror}') from error
-    print(f'{out}: {header.name}, {len(content) / 1e6:.1f} MB')
+        raise _CannotWrite(f'cannot write {out}: {error.strerror}') from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return len(content)

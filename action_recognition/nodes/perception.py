@@ -74,7 +74,7 @@ class PerceptionNode(StageNode):
             ESTIMATOR.backend,
             'What finds people: ours, rtmlib, mediapipe or the name of a plug-in '
             '(docs/backends.md). Others see full images only, and take neither input_size nor '
-            'stages nor runtime nor flip_test.',
+            'stages nor runtime nor threads nor flip_test.',
         ),
         Setting(
             'model',
@@ -100,6 +100,20 @@ class PerceptionNode(StageNode):
             ESTIMATOR.runtime,
             'What computes the network; auto: the fastest one that is installed and works.',
             choices=RUNTIMES,
+        ),
+        Setting(
+            'threads',
+            ESTIMATOR.threads,
+            'Threads of the CPU that compute the network, where no GPU does; 0: as many as '
+            'OMP_NUM_THREADS says, or one for each core.',
+            0,
+            1024,
+        ),
+        Setting(
+            'engine',
+            ESTIMATOR.engine,
+            'File of the TensorRT engine, as action-recognition export tensorrt --out wrote it; '
+            'empty: beside the weights.',
         ),
         Setting(
             'flip_test',

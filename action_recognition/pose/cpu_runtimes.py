@@ -1,6 +1,7 @@
 """Runtimes that read the network as ONNX and compute on the CPU: OpenVINO, ONNX Runtime.
 
-Both use as many threads as PyTorch does (OMP_NUM_THREADS, `torch.set_num_threads`).
+Unless they are told how many threads to use, both use as many as PyTorch does (OMP_NUM_THREADS,
+`torch.set_num_threads`).
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class OpenVinoRuntime:
 
     One model takes every shape; frequent shapes get a model bound to them, which is 7 % faster on
     whole frames and 10 % on crops, and compiled within some tenths of a second, meanwhile.
+
+    Args:
+        threads: that compute; 0: as many as PyTorch's.
     """
 
     device = 'cpu'
 
-    def __init__(self, network: PoseNetwork) -> None:
+    def __init__(self, network: PoseNetwork, threads: int = 0) -> None:
         self._core: Any = import_openvino().Core()
         able = self._core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         hint, precision = next(
@@ -46,7 +50,7 @@ class OpenVinoRuntime:
         self._options = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': hint,
-            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+            'INFERENCE_NUM_THREADS': threads or torch.get_num_threads(),
             # Pinned threads of several processes would meet on the same cores.
             'ENABLE_CPU_PINNING': False,
         }
@@ -76,16 +80,20 @@ class OpenVinoRuntime:
 
 
 class OnnxRuntime:
-    """ONNX Runtime, in float32."""
+    """ONNX Runtime, in float32.
+
+    Args:
+        threads: that compute; 0: as many as PyTorch's.
+    """
 
     name = 'onnxruntime float32'
     device = 'cpu'
 
-    def __init__(self, network: PoseNetwork) -> None:
+    def __init__(self, network: PoseNetwork, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         self._session: Any = onnxruntime.InferenceSession(
             to_onnx(Deployed(network), {}), options, providers=['CPUExecutionProvider']
         )

@@ -91,6 +91,9 @@ class EstimatorConfig:
             and people from the decoder, and nothing else from here.
         flip_test: look at the mirror image as well and take the mean of both answers: surer joints
             for about twice the time.
+        threads: of the CPU that run our network, where that is a CPU; 0: as many as PyTorch is set
+            to (OMP_NUM_THREADS, or all cores).
+        engine: file of TensorRT's engine; '': beside the weights.
     """
 
     input_size: int = 224
@@ -99,8 +102,13 @@ class EstimatorConfig:
     runtime: str = 'auto'
     backend: str = registry.OURS
     flip_test: bool = False
+    # Not in the repr, by which joints that were found are kept: the same ones are found.
+    threads: int = field(default=0, repr=False)
+    engine: str = field(default='', repr=False)
 
     def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UserError(f'threads must not be negative, not {self.threads}')
         if self.input_size < 4 * STRIDE:
             raise UserError(f'input_size must be at least {4 * STRIDE}, not {self.input_size}')
 
@@ -173,7 +181,10 @@ class NetworkEstimator:
         except UserError as error:
             raise UserError(f'{path}: {error}') from error
         place = resolve_device(device)
-        runtime = create_runtime(network, place, config.runtime, engine_path(path))
+        engine: Path | None = engine_path(path, config.engine)
+        if not (config.engine or engine.exists()):
+            engine = None if config.runtime == 'auto' else engine
+        runtime = create_runtime(network, place, config.runtime, engine, config.threads)
         return cls(runtime, config, header.name, calibration)
 
     def warm_up(self, size: tuple[int, int] = CAMERA) -> None:

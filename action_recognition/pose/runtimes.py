@@ -55,13 +55,18 @@ class Runtime(Protocol):
 
 
 def create_runtime(
-    network: PoseNetwork, device: torch.device, runtime: str = 'auto', engine: Path | None = None
+    network: PoseNetwork,
+    device: torch.device,
+    runtime: str = 'auto',
+    engine: Path | None = None,
+    threads: int = 0,
 ) -> Runtime:
     """The network on a device, behind the runtime of a name or the fastest one that works.
 
     Args:
         runtime: one of `RUNTIMES`.
-        engine: where TensorRT's would be.
+        engine: file of TensorRT's; None: there is none.
+        threads: of the CPU, where that computes; 0: as many as PyTorch is set to.
 
     Raises:
         UserError: the runtime that is named is not installed, does not work on this device, or
@@ -78,30 +83,33 @@ def create_runtime(
             )
         if find_spec(runtime) is None:
             raise UserError(f'runtime {runtime!r} is not installed: pip install {runtime}')
-        return _working(runtime, network, device, engine)
+        return _working(runtime, network, device, engine, threads)
     for name in usable[:-1]:
-        if find_spec(name) is None or (name == 'tensorrt' and not (engine and engine.exists())):
+        # Who has an engine is told what keeps it from use, TensorRT that is missing as well.
+        if (engine if name == 'tensorrt' else find_spec(name)) is None:
             continue
         try:
-            return _working(name, network, device, engine)
+            return _working(name, network, device, engine, threads)
         except UserError as error:
             log.warning('%s', error)
     if device.type == 'cpu':
-        return TorchRuntime(network, device)  # what the others are checked against
+        return TorchRuntime(network, device, threads=threads)  # what the others are checked against
     try:
-        return _working('torch', network, device, None)
+        return _working('torch', network, device, None, threads)
     except UserError as error:
         raise UserError(f"{error}: use device 'cpu', or a PyTorch built for this GPU") from error
 
 
-def _working(name: str, network: PoseNetwork, device: torch.device, engine: Path | None) -> Runtime:
+def _working(
+    name: str, network: PoseNetwork, device: torch.device, engine: Path | None, threads: int
+) -> Runtime:
     """The runtime of a name, checked.
 
     Raises:
         UserError: whatever went wrong.
     """
     try:
-        return check(_create(name, network, device, engine), network)
+        return check(_create(name, network, device, engine, threads), network)
     except UserError:
         raise
     except Exception as error:  # anything may go wrong in the libraries of other people
@@ -110,16 +118,19 @@ def _working(name: str, network: PoseNetwork, device: torch.device, engine: Path
 
 
 def _create(
-    runtime: str, network: PoseNetwork, device: torch.device, engine: Path | None
+    runtime: str, network: PoseNetwork, device: torch.device, engine: Path | None, threads: int
 ) -> Runtime:
     if runtime == 'openvino':
-        return OpenVinoRuntime(network)
+        return OpenVinoRuntime(network, threads)
     if runtime == 'onnxruntime':
-        return OnnxRuntime(network)
+        return OnnxRuntime(network, threads)
     if runtime == 'tensorrt':
-        assert engine is not None
+        if engine is None:
+            raise UserError(
+                "runtime 'tensorrt' needs an engine: action-recognition export tensorrt builds it"
+            )
         return TensorRtRuntime(engine, network, device)
-    return TorchRuntime(network, device)
+    return TorchRuntime(network, device, threads=threads)
 
 
 def check(runtime: Runtime, network: PoseNetwork) -> Runtime:

@@ -67,9 +67,9 @@ def profiles(size: tuple[int, int], crop_size: int) -> tuple[Profile, Profile]:
     )
 
 
-def engine_path(weights: Path) -> Path:
-    """Where the engine of a weights file is looked for: beside it."""
-    return weights.with_suffix('.engine')
+def engine_path(weights: Path, named: str = '') -> Path:
+    """Where the engine of a weights file is looked for: where it is named to be, or beside it."""
+    return Path(named).expanduser() if named else weights.with_suffix('.engine')
 
 
 def build_engine(network: PoseNetwork, size: tuple[int, int], crop_size: int, device: str) -> bytes:

@@ -18,9 +18,12 @@ class TorchRuntime:
 
     Args:
         graphs: whether CUDA graphs are used.
+        threads: that compute on the CPU; 0: as many as PyTorch is set to.
     """
 
-    def __init__(self, network: PoseNetwork, device: torch.device, graphs: bool = True) -> None:
+    def __init__(
+        self, network: PoseNetwork, device: torch.device, graphs: bool = True, threads: int = 0
+    ) -> None:
         half = device.type == 'cuda'
         self.name = 'torch float16' if half else 'torch float32'
         self.device = str(device)
@@ -28,6 +31,7 @@ class TorchRuntime:
         self._network = Deployed(network, half).to(device)
         self._graphs = ByShape(self._capture) if half and graphs else None
         self._pool: Any = None
+        self._threads = threads
 
     @torch.inference_mode()
     def prepare(self, shape: Shape) -> None:
@@ -39,6 +43,9 @@ class TorchRuntime:
     @torch.inference_mode()
     def __call__(self, images: Images) -> StageOutput:
         if self._device.type == 'cpu':
+            # PyTorch has one number for all networks, and keeps it for each thread that calls.
+            if self._threads and torch.get_num_threads() != self._threads:
+                torch.set_num_threads(self._threads)
             return self._network(torch.from_numpy(images))
         with torch.cuda.device(self._device):
             count = len(images)

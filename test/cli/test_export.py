@@ -9,8 +9,10 @@ import torch
 
 from action_recognition import weights
 from action_recognition.cli import main
+from action_recognition.pose import tensorrt_runtime
 from action_recognition.pose.deployed import Deployed
 from action_recognition.pose.estimator import load_network
+from action_recognition.pose.gaze import LookConfig
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import JOINT_NAMES
 
@@ -58,6 +60,66 @@ def test_file_that_cannot_be_written(model, tmp_path, capsys):
     out = tmp_path / 'file' / 'pose.onnx'
     assert main(['export', 'onnx', '--model', str(model), '--out', str(out)]) == 1
     assert f'cannot write {out}' in capsys.readouterr().err
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """What engines were built: nothing here has the GPU that the real ones need."""
+    built = []
+
+    def build(network, size, crop_size, device):
+        built.append((len(network.joint_stages), size, crop_size, device))
+        return b'an engine'
+
+    monkeypatch.setattr(tensorrt_runtime, 'build_engine', build)
+    return built
+
+
+def test_an_engine_lies_beside_the_weights_where_perception_looks(model, built, capsys):
+    assert main(['export', 'tensorrt', '--model', str(model)]) == 0
+    assert model.with_name('tiny.engine').read_bytes() == b'an engine'
+    assert tensorrt_runtime.engine_path(model) == model.with_name('tiny.engine')
+    assert built == [(2, (200, 264), LookConfig().crop_size, 'cuda')]
+    assert 'parameter' not in capsys.readouterr().out
+
+
+def test_an_engine_is_built_for_the_sizes_that_are_asked_for(model, built):
+    sizes = ['--input-size', '320x240', '--crop-size', '192', '--device', 'cuda:1']
+    assert main(['export', 'tensorrt', '--model', str(model), *sizes]) == 0
+    assert built == [(2, (240, 320), 192, 'cuda:1')]
+
+
+def test_of_an_engine_elsewhere_it_says_how_perception_finds_it(model, built, tmp_path, capsys):
+    out = tmp_path / 'new' / 'robot.engine'
+    out.parent.mkdir()
+    out.write_bytes(b'of last year')
+    assert main(['export', 'tensorrt', '--model', str(model), '--out', str(out)]) == 0
+    assert out.read_bytes() == b'an engine'
+    assert list(out.parent.iterdir()) == [out]
+    assert f'-p engine:={out}' in capsys.readouterr().out
+
+
+def test_no_engine_is_built_that_could_not_be_written(model, built, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'file').touch()
+    out = tmp_path / 'file' / 'pose.engine'
+    monkeypatch.setattr(tensorrt_runtime, 'engine_path', lambda weights: out)
+    assert main(['export', 'tensorrt', '--model', str(model)]) == 1
+    assert built == []
+    error = capsys.readouterr().err
+    assert f'cannot write {out}' in error
+    assert 'name a place by --out, and by parameter engine' in error
+    assert main(['export', 'tensorrt', '--model', str(model), '--out', str(out)]) == 1
+    assert built == []
+    assert '--out' not in capsys.readouterr().err
+
+
+def test_an_engine_that_cannot_be_built_leaves_the_old_one(model, monkeypatch):
+    engine = model.with_name('tiny.engine')
+    engine.write_bytes(b'of last year')
+    monkeypatch.setitem(sys.modules, 'tensorrt', None)
+    assert main(['export', 'tensorrt', '--model', str(model)]) == 1
+    assert engine.read_bytes() == b'of last year'
+    assert not list(model.parent.glob('*.partial'))
 
 
 @pytest.mark.parametrize('size', ['224', '100x200', '24x64', 'axb', '-64x64'])

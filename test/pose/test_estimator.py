@@ -1,6 +1,7 @@
 """From an image to `Poses`: geometry, devices, weights that do not fit."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,37 @@ def test_weights_make_an_estimator(saved):
     assert (estimator.name, estimator.device) == ('tiny', 'cpu')
     assert estimator.runtime == 'torch float32'
     assert poses.image_size == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'there', 'expected'),
+    [
+        ({}, False, None),
+        ({}, True, 'beside'),
+        ({'runtime': 'tensorrt'}, False, 'beside'),  # of which the runtime says that it is not
+        ({'engine': '/opt/robot.engine', 'threads': 3}, False, '/opt/robot.engine'),
+    ],
+)
+def test_threads_and_engine_reach_the_runtime(saved, monkeypatch, fields, there, expected):
+    given = []
+    monkeypatch.setattr(
+        'action_recognition.pose.estimator.create_runtime', lambda *args: given.append(args[2:])
+    )
+    if there:
+        saved.with_suffix('.engine').touch()
+    config = EstimatorConfig(**fields)
+    with pytest.raises(AttributeError):  # None is no runtime
+        NetworkEstimator.from_weights(str(saved), 'cpu', config)
+    engine = saved.with_suffix('.engine') if expected == 'beside' else expected and Path(expected)
+    assert given == [(config.runtime, engine, config.threads)]
+
+
+def test_joints_that_were_found_are_those_of_any_number_of_threads_and_any_engine():
+    """By the repr, joints that are kept are found again."""
+    assert repr(EstimatorConfig(threads=4, engine='x')) == repr(EstimatorConfig())
+    assert EstimatorConfig(threads=4) != EstimatorConfig()
+    with pytest.raises(UserError, match='threads must not be negative, not -1'):
+        EstimatorConfig(threads=-1)
 
 
 def test_unknown_runtime_is_an_error(saved):

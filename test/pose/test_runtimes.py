@@ -95,6 +95,45 @@ def test_after_the_warm_up_nothing_is_compiled_for_any_number_of_crops(network, 
     runtime.close()
 
 
+def threads_of(runtime):
+    """How many threads compute, by what the library itself says."""
+    if runtime.name.startswith('openvino'):
+        return runtime._any.get_compiled_model().get_property('INFERENCE_NUM_THREADS')
+    return runtime._session.get_session_options().intra_op_num_threads
+
+
+@pytest.fixture
+def two_threads():
+    """What PyTorch is set to. Nothing is computed by two: on a busy computer that takes minutes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('name', PREFERENCE['cpu'][:-1])
+@pytest.mark.usefixtures('two_threads')
+def test_threads_are_as_many_as_asked_for_or_else_as_many_as_torch_has(network, name, monkeypatch):
+    skip_without(name)
+    monkeypatch.setattr(runtimes, 'check', lambda runtime, network: runtime)
+    default = create_runtime(network, CPU, name)
+    one = create_runtime(network, CPU, name, threads=1)
+    assert (threads_of(default), threads_of(one)) == (2, 1)
+
+
+@pytest.mark.usefixtures('two_threads')
+def test_torch_computes_by_as_many_threads_as_asked_for(network):
+    images, wanted = images_of(1, 32, 32), []
+    runtime = TorchRuntime(network, CPU, threads=1)
+    runtime._network = lambda pixels: wanted.append(torch.get_num_threads())
+    runtime(images)
+    torch.set_num_threads(2)
+    plain = TorchRuntime(network, CPU)
+    plain._network = runtime._network
+    plain(images)
+    assert wanted == [1, 2]
+
+
 def test_openvino_does_not_report_home(network):
     skip_without('openvino')
     before = set(threading.enumerate())
@@ -121,8 +160,27 @@ def test_auto_takes_the_first_that_is_installed(network, monkeypatch):
     assert create_runtime(network, CPU).name == 'torch float32'
 
 
+def test_auto_tells_who_has_an_engine_why_it_is_not_used(network, monkeypatch, caplog, tmp_path):
+    """On a GPU, for which PyTorch stands in here."""
+    monkeypatch.setitem(sys.modules, 'tensorrt', None)
+    made = []
+    monkeypatch.setattr(runtimes, 'TorchRuntime', lambda *args, **more: made.append(args))
+    monkeypatch.setattr(runtimes, 'check', lambda runtime, network: runtime)
+    with caplog.at_level(logging.WARNING):
+        create_runtime(network, torch.device('cuda'))
+        assert caplog.messages == []
+        create_runtime(network, torch.device('cuda'), 'auto', tmp_path / 'pose.engine')
+    assert [message.partition(':')[0] for message in caplog.messages] == [
+        'TensorRT is not installed'
+    ]
+    assert len(made) == 2
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
+    with pytest.raises(UserError, match='needs an engine: action-recognition export'):
+        create_runtime(network, torch.device('cuda'), 'tensorrt')
+
+
 class Broken:
-    def __init__(self, network):
+    def __init__(self, network, threads):
         raise RuntimeError('illegal\ninstruction')
 
 
@@ -150,7 +208,7 @@ def test_auto_passes_over_what_does_not_work_and_says_so(network, monkeypatch, c
 class Off(TorchRuntime):
     """Its maps lie a bit too high."""
 
-    def __init__(self, network, by=0.01):
+    def __init__(self, network, threads=0, by=0.01):
         super().__init__(network, CPU)
         self.by = by
         self.closed = False
@@ -165,7 +223,7 @@ class Off(TorchRuntime):
 
 @pytest.mark.parametrize('by', [0.01, float('nan')])
 def test_runtime_with_other_answers_is_refused(network, by):
-    runtime = Off(network, by)
+    runtime = Off(network, by=by)
     with pytest.raises(UserError, match=r"'torch float32' is off by .* where 0\.001 is tolerated"):
         check(runtime, network)
     assert runtime.closed
@@ -202,7 +260,7 @@ def test_on_a_gpu_auto_takes_pytorch_only_where_it_computes_the_same(
 
 
 def test_runtime_with_slightly_other_answers_is_taken(network):
-    runtime = Off(network, 1e-4)
+    runtime = Off(network, by=1e-4)
     assert check(runtime, network) is runtime
 
 

@@ -7,6 +7,7 @@ tested in `test_onnx_file`.
 import json
 import sys
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from action_recognition.pose.tensorrt_runtime import (
     TensorRtRuntime,
     _header,
     build_engine,
+    engine_path,
     profiles,
 )
 
@@ -65,6 +67,13 @@ def test_file_that_is_no_engine(trt, network, tmp_path, content):
 
 def test_engine_that_is_not_there(trt, network, tmp_path):
     assert 'there is no engine' in refusal(tmp_path / 'pose.engine', network)
+
+
+def test_an_engine_is_beside_the_weights_unless_it_is_named(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/robot')
+    weights = Path('/opt/share/models/pose.safetensors')
+    assert engine_path(weights) == Path('/opt/share/models/pose.engine')
+    assert engine_path(weights, '~/pose.engine') == Path('/home/robot/pose.engine')
 
 
 def test_engine_of_the_format_before_is_told_by_its_format(trt, network, tmp_path):
