@@ -129,6 +129,7 @@ setup(
         'rosbags>=0.11',
         'safetensors>=0.4',
         'scipy>=1.8',
+        'threadpoolctl>=3.0',
         'tqdm>=4.57',
     ],
     extras_require={

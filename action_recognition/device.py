@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from action_recognition.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def resolve_device(device: str) -> torch.device:
@@ -13,6 +16,8 @@ def resolve_device(device: str) -> torch.device:
     Raises:
         UserError: the name is unknown, or a GPU is asked for that torch does not see.
     """
+    import torch  # not before it is needed: 180 MB
+
     if device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     unknown = UserError(f"unknown device {device!r}: use 'auto', 'cpu' or 'cuda'")

@@ -12,15 +12,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from action_recognition import resources
 from action_recognition.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
+
+T = TypeVar('T')
 
 FORMAT = 1
 METADATA_KEY = 'action_recognition'
@@ -160,8 +164,25 @@ def load(path: Path, kind: str) -> tuple[Header, dict[str, torch.Tensor]]:
     Raises:
         UserError: as `read_header`.
     """
+    from safetensors.torch import load as load_tensors
+
+    return _load(path, kind, load_tensors)
+
+
+def load_arrays(path: Path, kind: str) -> tuple[Header, dict[str, npt.NDArray[Any]]]:
+    """Header and tensors as arrays of NumPy of a weights file of this kind, without PyTorch.
+
+    Raises:
+        UserError: as `read_header`.
+        KeyError: tensors are of a type that NumPy does not have, such as bfloat16.
+    """
+    from safetensors.numpy import load as load_tensors
+
+    return _load(path, kind, load_tensors)
+
+
+def _load(path: Path, kind: str, load_tensors: Callable[[bytes], T]) -> tuple[Header, T]:
     from safetensors import SafetensorError
-    from safetensors.torch import load as load_bytes
 
     # Not `load_file`, which maps the file: another program that shortens it in place, as a copy
     # over it does, would end this process by a bus error.
@@ -169,10 +190,10 @@ def load(path: Path, kind: str) -> tuple[Header, dict[str, torch.Tensor]]:
         with path.open('rb') as file:
             data = file.read(MAX_BYTES + 1)
         _check_size(path, len(data), data[:8])
-        state = load_bytes(data)
+        state = load_tensors(data)
     except (OSError, SafetensorError) as error:
         raise UserError(f'cannot read weights {path}: {error}') from error
-    # `load_bytes` has found the header valid, but does not hand out its metadata.
+    # The library has found the header valid, but does not hand out its metadata.
     length = int.from_bytes(data[:8], 'little')
     metadata = json.loads(data[8 : 8 + length]).get('__metadata__') or {}
     return _parse(path, metadata.get(METADATA_KEY), kind), state

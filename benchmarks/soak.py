@@ -35,7 +35,7 @@ from action_recognition.benchmarking.results import markdown
 from action_recognition.cli.graph import free_domain
 from action_recognition.errors import UserError
 from action_recognition.pose.backends.registry import DEFAULT_MODEL
-from action_recognition.stages import DEFAULT_RECOGNIZER
+from action_recognition.stages.recognition import DEFAULT_RECOGNIZER
 
 #: Seconds from the first good image, with all nodes active, to the first answer.
 PROMISE = 1.0

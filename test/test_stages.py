@@ -12,16 +12,9 @@ from action_recognition.errors import UserError
 from action_recognition.pose.gaze import LookConfig
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import (
-    LATE,
-    MOST_LATE,
-    LateInput,
-    Order,
-    Perception,
-    PerceptionConfig,
-    Recognition,
-    RecognizerConfig,
-)
+from action_recognition.stages.order import LATE, MOST_LATE, LateInput, Order
+from action_recognition.stages.perception import Perception, PerceptionConfig
+from action_recognition.stages.recognition import Recognition, RecognizerConfig
 
 MS = 1_000_000
 

@@ -33,7 +33,8 @@ from action_recognition.nodes.session import Session
 from action_recognition.pose.backends.registry import OURS
 from action_recognition.pose.estimator import create_estimator
 from action_recognition.recognition.stream import StreamingRecognizer
-from action_recognition.stages import DEFAULT_RECOGNIZER, Perception, Recognition
+from action_recognition.stages.perception import Perception
+from action_recognition.stages.recognition import DEFAULT_RECOGNIZER, Recognition
 
 #: Seconds of each scene before the clock runs: people get their ids, and queues fill.
 SETTLE = 1.5

@@ -19,7 +19,7 @@ from action_recognition.datasets.union32 import CANONICAL
 from action_recognition.errors import UserError
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import IntArray
-from action_recognition.stages import DEFAULT_RECOGNIZER
+from action_recognition.stages.recognition import DEFAULT_RECOGNIZER
 
 log = logging.getLogger(__name__)
 

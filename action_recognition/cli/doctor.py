@@ -33,6 +33,7 @@ PACKAGES = {
     'rosbags': 'rosbags',
     'safetensors': 'safetensors',
     'scipy': 'scipy',
+    'threadpoolctl': 'threadpoolctl',
     'tqdm': 'tqdm',
     'yaml': 'PyYAML',
 }

@@ -120,7 +120,7 @@ def _check(args: argparse.Namespace) -> int:
     from action_recognition.datasets.sources import split_bag
     from action_recognition.datasets.truth import faults, of_bag, read_truth
     from action_recognition.evaluation.offline import span
-    from action_recognition.stages import DEFAULT_RECOGNIZER
+    from action_recognition.stages.recognition import DEFAULT_RECOGNIZER
 
     truth = read_truth(args.check)
     classes = weights.read_header(weights.find(args.model or DEFAULT_RECOGNIZER), 'action').labels

@@ -29,7 +29,7 @@ from action_recognition.evaluation.online import false_alarms, true_actions
 from action_recognition.parallel import map_recordings
 from action_recognition.pose.estimator import PoseEstimator
 from action_recognition.recognition.stream import StreamingRecognizer
-from action_recognition.stages import PerceptionConfig
+from action_recognition.stages.perception import PerceptionConfig
 
 #: Seconds that stamps may go back, as they do where images overtake each other; after a longer
 #: jump, times of the truth mean nothing.

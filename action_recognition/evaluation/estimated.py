@@ -32,7 +32,8 @@ from action_recognition.pose.estimator import (
 )
 from action_recognition.pose.gaze import LookConfig
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import LateInput, Perception
+from action_recognition.stages.order import LateInput
+from action_recognition.stages.perception import Perception
 from action_recognition.tracking.tracker import TrackerConfig
 
 #: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.

@@ -28,14 +28,10 @@ from action_recognition.pose.estimator import PoseEstimator, create_estimator
 from action_recognition.recognition.labels import ActionEstimate
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import Poses
-from action_recognition.stages import (
-    LateInput,
-    Perception,
-    PerceptionConfig,
-    Recognition,
-    RecognizerConfig,
-    parameter_names,
-)
+from action_recognition.stages.order import LateInput
+from action_recognition.stages.parameters import parameter_names
+from action_recognition.stages.perception import Perception, PerceptionConfig
+from action_recognition.stages.recognition import Recognition, RecognizerConfig
 from action_recognition.tracking.similarity import oks
 
 #: Parameters that the nodes have beside those of the stages, which do not change what is said.

@@ -30,7 +30,7 @@ from action_recognition.pose.gaze import MODES, LookConfig
 from action_recognition.pose.revival import RevivingEstimator
 from action_recognition.pose.runtimes import RUNTIMES
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import Perception, PerceptionConfig
+from action_recognition.stages.perception import Perception, PerceptionConfig
 from action_recognition.tracking.tracker import Tracker, TrackerConfig
 from action_recognition.visualization.overlay import Caption, draw_people
 

@@ -28,7 +28,12 @@ from action_recognition.nodes.settings import Setting
 from action_recognition.recognition.labels import ActionEstimate, LabelConfig
 from action_recognition.recognition.stream import FORGET_AFTER, StreamingRecognizer
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition, Recognizer, RecognizerConfig
+from action_recognition.stages.recognition import (
+    DEFAULT_RECOGNIZER,
+    Recognition,
+    Recognizer,
+    RecognizerConfig,
+)
 
 LABELS = LabelConfig()
 
@@ -132,7 +137,8 @@ class RecognizerNode(StageNode):
     def configure(self) -> None:
         config = self._config({})
         weights.read_header(weights.find(config.model), 'action')
-        resolve_device(config.device)
+        if config.device != 'cpu':  # of which PyTorch need not be asked
+            resolve_device(config.device)
         self._actions = self.advertise(ActionLabelArray, 'actions', result_qos())
         self._markers = self.advertise(MarkerArray, 'markers', result_qos())
         self._labels = self.advertise(LabelInfo, 'labels', latched_qos())

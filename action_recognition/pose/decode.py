@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +16,7 @@ from torch import Tensor
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import to_pixels
 from action_recognition.skeleton import LIMBS, NUM_JOINTS, FloatArray
+from action_recognition.threads import one_torch_thread
 
 #: How far from the middle of a person a joint may lie to which no limb leads, in parts of the
 #: longer side of the box round the joints that limbs do lead to.
@@ -218,39 +216,6 @@ def _complete(
                 people[min(near)[1]][2][j] = k
 
 
-#: The threads that are in a block of `one_thread`, and the number of threads outside of all blocks.
-#: Torch counts for each thread apart, but a new one begins with what any thread said last: one that
-#: enters its first block while another is inside would take that one's 1 for its own number.
-_inside: set[int] = set()
-_outside = 1
-_lock = threading.Lock()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute in this thread alone.
-
-    What decoding computes is too small to share. Threads that helped would wait for more, busily,
-    and take the cores from the runtime that sees the next image: two milliseconds of it on two.
-    """
-    global _outside
-    me = threading.get_ident()
-    with _lock:
-        nested = me in _inside
-        if not _inside:
-            _outside = torch.get_num_threads()
-        if not nested:
-            _inside.add(me)
-            torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if not nested:
-            with _lock:
-                _inside.remove(me)
-                torch.set_num_threads(_outside)
-
-
 @torch.inference_mode()
 def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
     """The people of every image of a batch.
@@ -261,7 +226,7 @@ def decode(output: StageOutput, config: DecoderConfig) -> list[People]:
     Args:
         output: maps of n images, (n, 14, h, w) and (n, 26, h, w).
     """
-    with one_thread():
+    with one_torch_thread():
         peaks = find_peaks(output.joints, config.joint_threshold, config.max_people)
         if peaks.score.device.type == 'cpu':
             # Only where it needs no waiting for a device: most images have few candidates.

@@ -13,11 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Logit of a past that never was.
-NEVER = -1e9
-#: The past fades by no more than exp of this from one frame to the next, so that nothing
-#: underflows within a chunk; a pause of any length still makes it as good as forgotten.
-MOST_FADE = 4.0
+from action_recognition.recognition.base import MOST_FADE, NEVER
+
 #: Frames that a sequence forward sums up at once; see `StreamingAttention._scan`.
 CHUNK = 16
 

@@ -1,11 +1,16 @@
-"""What all recognisers share."""
+"""What all recognisers share, in PyTorch and in NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
-from torch import nn
 
 from action_recognition.skeleton import FloatArray
+
+#: Logit of a past that never was, for attention over a stream.
+NEVER = -1e9
+#: The past fades by no more than exp of this from one frame to the next, so that nothing
+#: underflows within a chunk; a pause of any length still makes it as good as forgotten.
+MOST_FADE = 4.0
 
 
 def softmax(logits: FloatArray, temperature: float) -> FloatArray:
@@ -15,14 +20,8 @@ def softmax(logits: FloatArray, temperature: float) -> FloatArray:
     return scaled / scaled.sum(-1, keepdims=True)
 
 
-class Recognizer(nn.Module):
-    """What both models share: a number of classes, and the temperature for `softmax`."""
-
-    def __init__(self, num_classes: int, temperature: float) -> None:
-        """Raises: ValueError, the temperature is no finite float32 above 0."""
-        super().__init__()
-        limits = np.finfo(np.float32)
-        least, most = float(limits.tiny), float(limits.max)
-        if not (isinstance(temperature, (int, float)) and least <= temperature <= most):
-            raise ValueError(f'temperature must be a finite number above 0, not {temperature!r}')
-        self.num_classes, self.temperature = num_classes, temperature
+def is_temperature(value: object) -> bool:
+    """Whether logits can be divided by it: a finite float32 above 0."""
+    limits = np.finfo(np.float32)
+    least, most = float(limits.tiny), float(limits.max)
+    return isinstance(value, (int, float)) and least <= value <= most

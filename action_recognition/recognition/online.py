@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from action_recognition.ranges import PART, SHARE, WIDTH, Range, check
+from action_recognition.ranges import check
 from action_recognition.recognition.attention import AttentionState, StreamingAttention
-from action_recognition.recognition.base import Recognizer
 from action_recognition.recognition.batch_renorm import BatchRenorm
-from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
+from action_recognition.recognition.features import ELAPSED
+from action_recognition.recognition.network import Recognizer
+from action_recognition.recognition.online_weights import OnlineSettings
 
 
 class OnlineState(NamedTuple):
@@ -83,26 +84,19 @@ class OnlineRecognizer(Recognizer):
         RANGES: what its settings may be.
     """
 
-    RANGES: ClassVar = {
-        'inputs': WIDTH,
-        'units': WIDTH,
-        'layers': Range(1, 16, whole=True),
-        'dropout': PART,
-        'sharing': SHARE,
-        'dense': WIDTH,
-    }
+    RANGES: ClassVar = OnlineSettings.RANGES
 
     def __init__(
         self,
         num_classes: int,
         *,
-        inputs: int = ONLINE_FEATURES,
-        units: int = 128,
-        layers: int = 1,
-        dropout: float = 0.3,
-        sharing: float = 0.5,
-        dense: int = 128,
-        temperature: float = 1.0,
+        inputs: int = OnlineSettings.inputs,
+        units: int = OnlineSettings.units,
+        layers: int = OnlineSettings.layers,
+        dropout: float = OnlineSettings.dropout,
+        sharing: float = OnlineSettings.sharing,
+        dense: int = OnlineSettings.dense,
+        temperature: float = OnlineSettings.temperature,
     ) -> None:
         """Prepare a network with random weights.
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from action_recognition.ranges import FLAG, PART, SHARE, WIDTH, check
 from action_recognition.recognition.attention import RandomSharingAttention
-from action_recognition.recognition.base import Recognizer
 from action_recognition.recognition.batch_renorm import BatchRenorm
 from action_recognition.recognition.features import PAPER_FEATURES, PAPER_STEPS
+from action_recognition.recognition.network import Recognizer
 
 
 class ReluLstm(nn.Module):

@@ -1,8 +1,8 @@
 """How `OnlineRecognizer` runs on a robot: frame by frame, for people who come and go.
 
-On the CPU the arithmetic of one person takes less time than the calls of PyTorch that would do
-it, so `CpuRuntime` folds every normalisation into the weights next to it and does what is left
-in few and cheap calls. `TorchRuntime` is `OnlineRecognizer.step` on any other device.
+The arithmetic of one person takes less time than the calls of PyTorch that would do it, so
+`CpuRuntime` folds every normalisation into the weights next to it and does what is left in few
+and cheap calls of NumPy. A GPU is for `torch_runtime`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from action_recognition.recognition.attention import MOST_FADE, NEVER
+from action_recognition.recognition.base import MOST_FADE, NEVER
 from action_recognition.recognition.features import ELAPSED
-from action_recognition.recognition.online import OnlineRecognizer, OnlineState
+from action_recognition.recognition.online_weights import OnlineWeights
 from action_recognition.skeleton import FloatArray, IntArray
+from action_recognition.threads import one_blas_thread
 
 #: Indices of people, or all of them.
 Rows = IntArray | slice
@@ -44,83 +43,58 @@ class Runtime(Protocol):
         """
 
 
-def create_runtime(model: OnlineRecognizer) -> Runtime:
-    """The faster runtime for where the model is."""
-    on_cpu = model.classifier.weight.device.type == 'cpu'
-    return CpuRuntime(model) if on_cpu else TorchRuntime(model)
-
-
-class TorchRuntime:
-    """The model's own `step` on its device."""
-
-    def __init__(self, model: OnlineRecognizer) -> None:
-        self.model = model
-        self.device = model.classifier.weight.device
-        self.state = model.initial(0)
-
-    def add(self, people: int) -> None:
-        self.state = OnlineState.concatenate([self.state, self.model.initial(people)])
-
-    def keep(self, rows: npt.NDArray[np.bool_]) -> None:
-        self.state = self.state.select(torch.from_numpy(rows).to(self.device))
-
-    @torch.inference_mode()
-    def step(self, features: FloatArray, rows: Rows) -> FloatArray:
-        everybody = np.arange(len(self.state.hidden))
-        index = torch.from_numpy(everybody[rows]).to(self.device)
-        x = torch.from_numpy(features).to(self.device)
-        logits, state = self.model.step(x, self.state.select(index))
-        self.state = self.state.replace(index, state)
-        return logits.cpu().numpy()
-
-
 class _Layer:
-    """A fully connected layer; PyTorch multiplies, as it does so well for one row and for many."""
+    """A fully connected layer."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: FloatArray, bias: FloatArray) -> None:
         """Args: weight (inputs, outputs)."""
-        self.weight = weight.detach().float().contiguous().clone()
-        self.bias = bias.detach().float().contiguous().clone()
+        self.weight = np.ascontiguousarray(weight, np.float32)
+        self.bias = np.asarray(bias, np.float32)
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        return torch.addmm(self.bias, torch.from_numpy(x), self.weight).numpy()
+        y = x @ self.weight
+        y += self.bias
+        return y
 
 
 class CpuRuntime:
     """Equal to `OnlineRecognizer` within rounding, in about a quarter of the time of its `step`."""
 
-    def __init__(self, model: OnlineRecognizer) -> None:
-        self.units = units = model.units
-        scale, shift = model.input_norm.affine()
+    def __init__(self, weights: OnlineWeights) -> None:
+        arrays = weights.arrays
+        self.units = units = len(arrays['attention.raw_rate'])
+        scale, shift = weights.affine('input_norm')
         self.lstms = []
-        for k, norm in enumerate(model.norms):
+        for k in range(weights.layers):
             # A normalised input is scale * x + shift: that belongs to the weights of x.
-            of_input, of_hidden, bias_of_input, bias_of_hidden = model.lstm_parameters(k)
+            of_input, of_hidden, bias_of_input, bias_of_hidden = (
+                arrays[f'lstms.{k}.{part}_l0']
+                for part in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
+            )
             bias = bias_of_input + bias_of_hidden + of_input @ shift
-            weight = torch.cat([of_input * scale, of_hidden], 1)
+            weight = np.concatenate([of_input * scale, of_hidden], 1)
             # Gates i, f, g, o become i, f, o, g; the first three are halved, because
             # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2 lets one tanh do for all four.
             i, f, g, o = (slice(k * units, (k + 1) * units) for k in range(4))
-            weight = torch.cat([weight[i] / 2, weight[f] / 2, weight[o] / 2, weight[g]])
-            bias = torch.cat([bias[i] / 2, bias[f] / 2, bias[o] / 2, bias[g]])
+            weight = np.concatenate([weight[i] / 2, weight[f] / 2, weight[o] / 2, weight[g]])
+            bias = np.concatenate([bias[i] / 2, bias[f] / 2, bias[o] / 2, bias[g]])
             self.lstms.append(_Layer(weight.T, bias))
-            scale, shift = norm.affine()  # type: ignore[operator]
-        attention = model.attention
-        self.attend = _Layer(
-            (attention.logits.weight * scale).T,
-            attention.logits.bias + attention.logits.weight @ shift,
-        )
-        self.rates = attention.rates().detach().numpy()
-        self.sharing = np.float32(attention.sharing)
+            scale, shift = weights.affine(f'norms.{k}')
+        logits = arrays['attention.logits.weight']
+        self.attend = _Layer((logits * scale).T, arrays['attention.logits.bias'] + logits @ shift)
+        rate = np.logaddexp(0, arrays['attention.raw_rate'])  # softplus
+        self.rates = np.stack([rate, np.full_like(rate, rate.mean())])
+        self.sharing = np.float32(weights.sharing)
         # The weights of the attention sum to 1, so what is attended is normalised in the same way.
+        dense = arrays['dense.weight']
         self.dense = _Layer(
-            (model.dense.weight * torch.cat([scale, scale])).T,
-            model.dense.bias + model.dense.weight @ torch.cat([shift, shift]),
+            (dense * np.concatenate([scale, scale])).T,
+            arrays['dense.bias'] + dense @ np.concatenate([shift, shift]),
         )
-        scale, shift = model.dense_norm.affine()
+        scale, shift = weights.affine('dense_norm')
+        classifier = arrays['classifier.weight']
         self.classifier = _Layer(
-            (model.classifier.weight * scale).T,
-            model.classifier.bias + model.classifier.weight @ shift,
+            (classifier * scale).T, arrays['classifier.bias'] + classifier @ shift
         )
         self.hidden = np.zeros((0, len(self.lstms), units), np.float32)
         self.cell = np.zeros_like(self.hidden)
@@ -141,8 +115,11 @@ class CpuRuntime:
         self.peak, self.total = self.peak[rows], self.total[rows]
         self.weighted = self.weighted[rows]
 
-    @torch.inference_mode()
     def step(self, features: FloatArray, rows: Rows) -> FloatArray:
+        with one_blas_thread():
+            return self._step(features, rows)
+
+    def _step(self, features: FloatArray, rows: Rows) -> FloatArray:
         h = features
         half, units = np.float32(0.5), self.units
         for k, lstm in enumerate(self.lstms):

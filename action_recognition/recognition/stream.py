@@ -8,24 +8,16 @@ for poses in tracked_poses:
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from action_recognition.classes import background
 from action_recognition.errors import UserError
 from action_recognition.recognition.base import softmax
-from action_recognition.recognition.batch_renorm import fold
-from action_recognition.recognition.features import (
-    FeatureState,
-    online_step,
-    paper_features,
-    sample_uniformly,
-)
+from action_recognition.recognition.features import FeatureState, online_step
 from action_recognition.recognition.labels import (
     UNKNOWN,
     UNKNOWN_LABEL,
@@ -33,14 +25,13 @@ from action_recognition.recognition.labels import (
     LabelConfig,
     LabelFilter,
 )
-from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
-from action_recognition.recognition.runtime import create_runtime
+from action_recognition.recognition.online_weights import OnlineWeights, load_online
+from action_recognition.recognition.runtime import CpuRuntime, Runtime
 from action_recognition.skeleton import FloatArray, IntArray, Poses
+from action_recognition.weights import Header
 
-#: The paper's model sees the last seconds of a person, sampled to its 60 frames, and of a
-#: camera faster than 60 Hz only the newest frames.
-PAPER_WINDOW = 2.0
-PAPER_WINDOW_FRAMES = 120
+if TYPE_CHECKING:
+    from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer
 
 #: Seconds after which a person not seen is dropped.
 FORGET_AFTER = 2.0
@@ -59,8 +50,8 @@ class _Memory(Protocol):
 class _OnlineMemory:
     """States of all people as the rows of one batch."""
 
-    def __init__(self, model: OnlineRecognizer) -> None:
-        self.runtime = create_runtime(model)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         self.ids: list[int] = []
         self.stamps: IntArray = np.empty(0, np.int64)
         self.features = FeatureState.initial(0)
@@ -91,30 +82,6 @@ class _OnlineMemory:
             self.runtime.keep(keep)
 
 
-class _PaperMemory:
-    """The last `PAPER_WINDOW` seconds of each person."""
-
-    def __init__(self, model: PaperRecognizer) -> None:
-        self.model = model
-        self.device = model.classifier.weight.device
-        self.windows: dict[int, deque[tuple[int, FloatArray, FloatArray]]] = {}
-
-    def update(self, poses: Poses) -> FloatArray:
-        clips = []
-        for k, track_id in enumerate(poses.track_id):
-            window = self.windows.setdefault(int(track_id), deque(maxlen=PAPER_WINDOW_FRAMES))
-            window.append((poses.stamp, poses.xy[k], poses.score[k]))
-            while window[0][0] < poses.stamp - PAPER_WINDOW * 1e9:
-                window.popleft()
-            frames = [window[row] for row in sample_uniformly(len(window))]
-            _, xy, score = zip(*frames, strict=True)
-            clips.append(paper_features(np.stack(xy), np.stack(score)))
-        return self.model(torch.from_numpy(np.stack(clips)).to(self.device)).cpu().numpy()
-
-    def forget(self, track_id: int) -> None:
-        self.windows.pop(track_id, None)
-
-
 @dataclass
 class _Person:
     """What is published of a person."""
@@ -133,7 +100,7 @@ class StreamingRecognizer:
 
     def __init__(
         self,
-        model: PaperRecognizer | OnlineRecognizer,
+        model: OnlineWeights | OnlineRecognizer | PaperRecognizer,
         labels: tuple[str, ...],
         config: LabelConfig | None = None,
         forget_after: float = FORGET_AFTER,
@@ -141,6 +108,7 @@ class StreamingRecognizer:
         """Take over a model; its Batch Renormalisation is folded for inference.
 
         Args:
+            model: in NumPy, or in PyTorch, which this module needs for nothing else.
             config: when labels are confirmed, lost, and unknown.
             forget_after: seconds after which a person not seen is dropped and 'ended'.
 
@@ -150,7 +118,10 @@ class StreamingRecognizer:
         """
         if len(labels) != model.num_classes:
             raise UserError(f'{len(labels)} labels do not fit a model of {model.num_classes}')
-        fold(model)
+        if not isinstance(model, OnlineWeights):
+            from action_recognition.recognition.batch_renorm import fold
+
+            fold(model)
         self.labels = labels
         self._none = background(labels)
         self.model = model
@@ -164,7 +135,8 @@ class StreamingRecognizer:
         """A recogniser by published name or path of its weights.
 
         Args:
-            device: 'cpu', 'cuda', 'cuda:1', or 'auto' for a GPU if there is one.
+            device: 'cpu', 'cuda', 'cuda:1', or 'auto' for a GPU if there is one. On 'cpu' our
+                model needs no PyTorch.
             options: fields of `LabelConfig`.
 
         Raises:
@@ -174,12 +146,19 @@ class StreamingRecognizer:
         wrong = sorted(set(options) - set(known))
         if wrong:
             raise UserError(f'unknown option {", ".join(wrong)}; known: {", ".join(known)}')
-        header, model = load_recognizer(name, device)
+        loaded: tuple[Header, Any] | None = load_online(name) if device == 'cpu' else None
+        if loaded is None:
+            from action_recognition.recognition.models import load_recognizer
+
+            loaded = load_recognizer(name, device)
+        header, model = loaded
         return cls(model, header.labels, LabelConfig(**options), forget_after)
 
     @property
     def device(self) -> str:
         """Where the model computes, such as 'cpu' or 'cuda:0'."""
+        if isinstance(self.model, OnlineWeights):
+            return 'cpu'
         return str(self.model.classifier.weight.device)
 
     def configure(self, config: LabelConfig, forget_after: float) -> None:
@@ -199,20 +178,17 @@ class StreamingRecognizer:
         """Forget everybody."""
         self._stamp: int | None = None
         self._people: dict[int, _Person] = {}
-        self._memory: _Memory = (
-            _OnlineMemory(self.model)
-            if isinstance(self.model, OnlineRecognizer)
-            else _PaperMemory(self.model)
-        )
+        self._memory = _create_memory(self.model)
 
     def close(self) -> None:
         """Give back the memory of the device; the recogniser cannot be used after."""
         on_gpu = self.device.startswith('cuda')
         del self.model, self._memory
         if on_gpu:
+            import torch
+
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def update(self, poses: Poses) -> list[ActionEstimate]:
         """Take in one frame.
 
@@ -262,6 +238,17 @@ class StreamingRecognizer:
                 self._memory.forget(track_id)
                 ended.append(replace(person.last, state='ended'))
         return ended
+
+
+def _create_memory(model: OnlineWeights | OnlineRecognizer | PaperRecognizer) -> _Memory:
+    if isinstance(model, OnlineWeights):
+        return _OnlineMemory(CpuRuntime(model))
+    from action_recognition.recognition.paper import PaperRecognizer
+    from action_recognition.recognition.torch_runtime import PaperMemory, create_runtime
+
+    if isinstance(model, PaperRecognizer):
+        return PaperMemory(model)
+    return _OnlineMemory(create_runtime(model))
 
 
 def _tracked(track_id: IntArray) -> npt.NDArray[np.int64]:

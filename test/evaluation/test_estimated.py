@@ -23,7 +23,7 @@ from action_recognition.evaluation.estimated import (
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import Poses
-from action_recognition.stages import PerceptionConfig
+from action_recognition.stages.perception import PerceptionConfig
 
 FRAMES = 12
 FULL = LookConfig('full')

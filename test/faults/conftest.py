@@ -56,7 +56,7 @@ class RecognizerReference:
 
     def __init__(self):
         from action_recognition.recognition.stream import StreamingRecognizer
-        from action_recognition.stages import DEFAULT_RECOGNIZER, Recognition
+        from action_recognition.stages.recognition import DEFAULT_RECOGNIZER, Recognition
 
         self._stage = Recognition(StreamingRecognizer.from_weights(DEFAULT_RECOGNIZER))
 

@@ -25,7 +25,7 @@ from action_recognition.nodes.qos import image_qos, result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.pose.revival import FAILURES
 from action_recognition.recognition.stream import StreamingRecognizer
-from action_recognition.stages import DEFAULT_RECOGNIZER
+from action_recognition.stages.recognition import DEFAULT_RECOGNIZER
 
 #: Set in a process that runs one test alone.
 FRESH = 'ACTION_RECOGNITION_FRESH_PROCESS'

@@ -39,7 +39,9 @@ from action_recognition.nodes.pipeline import connect
 from action_recognition.nodes.qos import result_qos
 from action_recognition.nodes.recognizer import RecognizerNode
 from action_recognition.skeleton import NUM_JOINTS, Poses
-from action_recognition.stages import PerceptionConfig, RecognizerConfig, parameter_names
+from action_recognition.stages.parameters import parameter_names
+from action_recognition.stages.perception import PerceptionConfig
+from action_recognition.stages.recognition import RecognizerConfig
 
 
 class Blob:

@@ -1,6 +1,5 @@
 """Decoding: targets decode to the people they were made from; pieces against slow references."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import numpy as np
@@ -8,14 +7,7 @@ import pytest
 import torch
 
 from action_recognition.pose import decode as decoding
-from action_recognition.pose.decode import (
-    DecoderConfig,
-    assemble,
-    decode,
-    find_peaks,
-    limb_scores,
-    one_thread,
-)
+from action_recognition.pose.decode import DecoderConfig, assemble, decode, find_peaks, limb_scores
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import encode
 from action_recognition.skeleton import LIMBS, Joint
@@ -364,32 +356,5 @@ def test_decoding_uses_one_thread_and_leaves_the_number_as_it_was(monkeypatch):
     try:
         decode(StageOutput(torch.zeros(1, 14, 6, 6), torch.zeros(1, 26, 6, 6)), DecoderConfig())
         assert (inside, torch.get_num_threads()) == ([1], 2)
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_blocks_of_several_threads_may_overlap_and_nest():
-    def at(pool, call, *args):
-        return pool.submit(call, *args).result(timeout=60)
-
-    def numbers():
-        with ThreadPoolExecutor(1) as new:
-            return [at(pool, torch.get_num_threads) for pool in (first, second, new)]
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-            outer, other, inner = one_thread(), one_thread(), one_thread()
-            for pool, block in ((first, outer), (second, other), (second, inner)):
-                at(pool, block.__enter__)
-                assert at(pool, torch.get_num_threads) == 1
-            at(first, outer.__exit__, None, None, None)
-            assert numbers() == [2, 1, 2]
-            at(second, inner.__exit__, None, None, None)
-            assert numbers() == [2, 1, 2]
-            at(second, other.__exit__, None, None, None)
-            assert numbers() == [2, 2, 2]
-        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

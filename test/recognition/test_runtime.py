@@ -9,9 +9,16 @@ import torch
 from action_recognition.recognition.batch_renorm import fold
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.online import OnlineRecognizer
-from action_recognition.recognition.runtime import CpuRuntime, TorchRuntime, create_runtime
+from action_recognition.recognition.online_weights import OnlineWeights
+from action_recognition.recognition.runtime import CpuRuntime
+from action_recognition.recognition.torch_runtime import TorchRuntime, create_runtime
 
-RUNTIMES = [CpuRuntime, TorchRuntime]
+
+def on_cpu(model: OnlineRecognizer) -> CpuRuntime:
+    return CpuRuntime(OnlineWeights.of(model))
+
+
+RUNTIMES = [on_cpu, TorchRuntime]
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 
@@ -98,7 +105,7 @@ def test_the_runtime_fits_the_device_and_takes_folded_models(device):
 
 def test_ten_minutes_at_30_hz_stay_finite_and_forget_the_beginning():
     model = trained()
-    one, two = CpuRuntime(model), CpuRuntime(model)
+    one, two = on_cpu(model), on_cpu(model)
     one.add(1)
     two.add(1)
     x = sequences(1, 300)[0].numpy()
