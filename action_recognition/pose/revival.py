@@ -36,7 +36,7 @@ class RevivingEstimator:
     Args:
         make: makes an estimator on a device.
         device: 'auto', 'cpu', 'cuda' or 'cuda:1'.
-        changed: called with each new estimator but the first, in the thread of `estimate`.
+        changed: called with each new estimator but the first, in the thread that asked or prepared.
 
     Raises:
         Exception: as `make`, of the device that is wanted; later from `estimate` and `people`,
