@@ -181,10 +181,11 @@ class NetworkEstimator:
         except UserError as error:
             raise UserError(f'{path}: {error}') from error
         place = resolve_device(device)
-        engine: Path | None = engine_path(path, config.engine)
-        if not (config.engine or engine.exists()):
-            engine = None if config.runtime == 'auto' else engine
-        runtime = create_runtime(network, place, config.runtime, engine, config.threads)
+        engine = engine_path(path, config.engine)
+        # Where 'auto' chooses, an engine is missed only by who has named one.
+        may_be_missed = config.engine or config.runtime != 'auto'
+        known = engine if may_be_missed or engine.exists() else None
+        runtime = create_runtime(network, place, config.runtime, known, config.threads)
         return cls(runtime, config, header.name, calibration)
 
     def warm_up(self, size: tuple[int, int] = CAMERA) -> None:

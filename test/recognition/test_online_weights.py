@@ -151,7 +151,8 @@ def loaded_by(code):
 def test_the_node_loads_neither_pytorch_nor_the_pose_network():
     if find_spec('rclpy') is None:
         pytest.skip('ROS 2 is not installed')
-    code = 'import json, sys, action_recognition.nodes.recognizer\nprint(json.dumps([*sys.modules]))'
+    node = 'action_recognition.nodes.recognizer'
+    code = f'import json, sys, {node}\nprint(json.dumps([*sys.modules]))'
     assert loaded_by(code) == set()
 
 
