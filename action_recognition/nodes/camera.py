@@ -173,7 +173,7 @@ class CameraNode(StageNode):
 
     def _start_player(self, spec: str) -> None:
         try:
-            source = self._open(spec)
+            source = self._open_source(spec)
         except Exception as error:
             if not may_come(spec):
                 raise
@@ -192,7 +192,7 @@ class CameraNode(StageNode):
             source,
             Playback(self.value('rate'), self.value('loop'), paced=self._lockstep == OFF),
             self.health,
-            reopen=partial(self._open, spec),
+            reopen=partial(self._open_source, spec),
             ready=self._has_listener,
             deliver=partial(self._deliver, media),
             warn=partial(self.warn, 'source'),
@@ -200,7 +200,7 @@ class CameraNode(StageNode):
         )
         self._player.start()
 
-    def _open(self, spec: str) -> Source:
+    def _open_source(self, spec: str) -> Source:
         source = self._opener(spec, self.value('rate') or DEFAULT_FPS)
         self.health.fact('source', source.name)
         if source.live or not self._player:  # but not whenever a file begins again

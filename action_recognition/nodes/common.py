@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -48,6 +49,32 @@ TRACE = Setting(
     'share it. A file that is no trace of theirs is left alone.',
     read_only=True,
 )
+
+
+class Sealed(NamedTuple):
+    """A message as it came: of an image, to deserialise it costs milliseconds."""
+
+    data: bytes
+    kind: type
+    topic: str
+    limit: int
+
+    def open(self) -> Any:
+        """The message.
+
+        Raises:
+            UserError: it has more than `limit` bytes, or is damaged.
+        """
+        size = len(self.data)
+        if size > self.limit:
+            raise UserError(
+                f'a message of {size} bytes on {self.topic}: at most {self.limit} are read'
+            )
+        try:
+            return deserialize_message(self.data, self.kind)
+        except Exception as error:  # errors of rmw, and of texts that are not UTF-8
+            reason = str(error).partition(', at /')[0].strip()
+            raise UserError(f'a damaged message on {self.topic}: {reason[:200]}') from error
 
 
 class StageNode(ManagedNode):
@@ -94,54 +121,44 @@ class StageNode(ManagedNode):
         topic: str,
         callback: Callable[..., None],
         qos: QoSProfile,
-        limit: int = MAX_RESULT_BYTES,
         numbered: bool = False,
     ) -> Subscription:
         """A subscription that lives until deactivation.
 
-        A message of more than `limit` bytes, or one that cannot be deserialised, counts as received
-        and rejected.
+        A message of more than `MAX_RESULT_BYTES`, or one that cannot be deserialised, counts as
+        received and rejected.
 
         Args:
             numbered: the callback also gets the number of the message among those of its sender,
                 None where the middleware does not tell.
         """
 
-        # Raw, since deserialising is what costs: megabytes of skeletons stop a node for seconds.
         def receive(data: bytes, info: Mapping[str, Any]) -> None:
-            messages: list[Any] = []
-            with self.health.timed('deserialize'):
-                self.attempt(lambda: messages.append(_deserialize(data, kind, topic, limit)))
-            if not messages:
+            message = self._open(Sealed(data, kind, topic, MAX_RESULT_BYTES))
+            if message is None:
                 self.health.received()
             elif numbered:
-                callback(messages[0], info.get('publication_sequence_number'))
+                callback(message, info.get('publication_sequence_number'))
             else:
-                callback(messages[0])
+                callback(message)
 
         take: Any = receive if TELLS_NUMBERS else lambda data: receive(data, {})
-        subscription = self.create_subscription(
-            kind,
-            topic,
-            take,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            raw=True,
-        )
-        self._owned_subscriptions.append(subscription)
-        return subscription
+        return self._listen(kind, topic, take, qos)
 
     def subscribe_images(self, topic: str, transport: str, worker: Worker[Any]) -> None:
-        """Feed a worker with the images of a topic, raw or compressed (image_transport's names)."""
+        """Feed a worker with the images of a topic, raw or compressed (image_transport's names).
 
-        def receive(message: Image | CompressedImage) -> None:
-            self.health.received()
-            self.health.count('dropped', worker.offer(message))
-
+        Only those that it takes in hand are deserialised.
+        """
         kind = Image
         if transport == 'compressed':
             kind, topic = CompressedImage, self.resolve_topic_name(topic) + '/compressed'
-        self.subscribe(kind, topic, receive, image_qos(), MAX_IMAGE_BYTES)
+
+        def receive(data: bytes) -> None:
+            self.health.received()
+            self.health.count('dropped', worker.offer(Sealed(data, kind, topic, MAX_IMAGE_BYTES)))
+
+        self._listen(kind, topic, receive, image_qos())
 
     def worker(self, name: str, topic: str, work: Callable[[Any], None]) -> Worker[Any]:
         """A worker for messages with a header: each is one `attempt`; how long it waited is timed.
@@ -152,10 +169,14 @@ class StageNode(ManagedNode):
         """
 
         def turn(item: Any, offered: int) -> None:
-            stamp = stamp_to_ns(item.header.stamp)
-            self.health.waited(offered, stamp)
+            begun = time.monotonic_ns()
+            message = self._open(item) if isinstance(item, Sealed) else item
+            if message is None:
+                return
+            stamp = stamp_to_ns(message.header.stamp)
+            self.health.waited(offered, begun, stamp)
             with self.health.frame(stamp, topic):
-                self.attempt(lambda: work(item))
+                self.attempt(lambda: work(message))
 
         return Worker(name, turn)
 
@@ -226,6 +247,22 @@ class StageNode(ManagedNode):
             self.health.trace = None
             close_trace(trace)
 
+    def _listen(self, kind: type, topic: str, take: Any, qos: QoSProfile) -> Subscription:
+        # Raw, since deserialising is what costs: megabytes of skeletons stop a node for seconds.
+        options = QoSOverridingOptions.with_default_policies()
+        subscription = self.create_subscription(
+            kind, topic, take, qos, qos_overriding_options=options, raw=True
+        )
+        self._owned_subscriptions.append(subscription)
+        return subscription
+
+    def _open(self, sealed: Sealed) -> Any:
+        """The message; None if it is refused, which is counted."""
+        messages: list[Any] = []
+        with self.health.timed('deserialize'):
+            self.attempt(lambda: messages.append(sealed.open()))
+        return messages[0] if messages else None
+
     def _on_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes: dict[str, Any] = {}
         try:
@@ -255,16 +292,6 @@ class StageNode(ManagedNode):
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [self.health.report(self.get_fully_qualified_name(), self.state)]
         self._diagnostics.publish(message)
-
-
-def _deserialize(data: bytes, kind: type, topic: str, limit: int) -> Any:
-    if len(data) > limit:
-        raise UserError(f'a message of {len(data)} bytes on {topic}: at most {limit} are read')
-    try:
-        return deserialize_message(data, kind)
-    except Exception as error:  # errors of rmw, and of texts that are not UTF-8
-        reason = str(error).partition(', at /')[0].strip()
-        raise UserError(f'a damaged message on {topic}: {reason[:200]}') from error
 
 
 def run(build: Callable[[], Sequence[StageNode]], args: Sequence[str] | None = None) -> int:

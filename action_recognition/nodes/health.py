@@ -111,12 +111,11 @@ class Health:
         if trace and stamp is not None:
             trace.sent(topic, time.monotonic_ns(), stamp)
 
-    def waited(self, since: int, stamp: int) -> None:
-        """The image of this stamp was in the queue since then (ns of the monotonic clock)."""
-        now = time.monotonic_ns()
-        self.took('queue', (now - since) * 1e-9)
+    def waited(self, since: int, until: int, stamp: int) -> None:
+        """The image of this stamp was in the queue from and to then (ns, monotonic clock)."""
+        self.took('queue', (until - since) * 1e-9)
         if trace := self.trace:
-            trace.wait('queue', since, now, stamp)
+            trace.wait('queue', since, until, stamp)
 
     def _stamp(self) -> int | None:
         """Of the frame that this thread works on."""

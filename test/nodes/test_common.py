@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -14,11 +15,14 @@ from lifecycle_msgs.srv import GetState
 from rclpy.exceptions import ParameterException
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
-from std_msgs.msg import String
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
 
 from action_recognition.errors import UserError
-from action_recognition.nodes.common import StageNode
-from action_recognition.nodes.qos import latched_qos, result_qos
+from action_recognition.nodes import common
+from action_recognition.nodes.common import Sealed, StageNode
+from action_recognition.nodes.qos import image_qos, latched_qos, result_qos
 from action_recognition.nodes.settings import Setting
 
 
@@ -189,6 +193,65 @@ def test_bad_input_is_survived_and_reported(graph):
     assert values['last_problem'].startswith('ZeroDivisionError')
 
 
+class EyeNode(StageNode):
+    """Looks at images for as long as `gate` is shut."""
+
+    NAME = 'eye'
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.gate = threading.Event()
+        self.seen = []
+
+    def start(self):
+        self.images = self.worker('eye', 'image', self.look)
+        self.subscribe_images('image', 'raw', self.images)
+
+    def stop(self):
+        self.gate.set()
+        if hasattr(self, 'images'):
+            self.end_worker(self.images)
+
+    def look(self, image):
+        self.seen.append(image.header.frame_id)
+        assert self.gate.wait(60)
+        self.health.count('processed')
+
+
+def test_images_that_are_dropped_are_not_deserialised(graph, monkeypatch):
+    opened = []
+
+    def deserialize(data, kind):
+        opened.append(deserialize_message(data, kind))
+        return opened[-1]
+
+    monkeypatch.setattr(common, 'deserialize_message', deserialize)
+    node = graph.node(EyeNode)
+    images = graph.publisher(Image, 'image', image_qos())
+    counted = node.health.counted
+    for index in range(5):
+        images.publish(Image(header=Header(frame_id=str(index))))
+        graph.until(lambda n=index: counted('received') == n + 1)
+        if index == 0:
+            graph.until(lambda: node.seen)
+    assert [image.header.frame_id for image in opened] == ['0']
+    node.gate.set()
+    graph.until(lambda: counted('processed') == 2)
+    assert [image.header.frame_id for image in opened] == node.seen == ['0', '4']
+    assert counted('dropped') == 3
+
+
+def test_an_image_that_cannot_be_deserialised_is_rejected_once(graph):
+    node = graph.node(EyeNode)
+    node.gate.set()
+    good = serialize_message(Image(header=Header(frame_id='good')))
+    for rejected, data in ((1, good[:20]), (2, bytes(101)), (2, good)):
+        node.images.offer(Sealed(data, Image, 'image', 100))
+        graph.until(lambda n=rejected: node.health.counted('rejected') == n)
+    graph.until(lambda: node.seen == ['good'])
+    assert node.health.counted('errors') == 0
+
+
 def test_qos_can_be_overridden(graph):
     node = graph.node(
         EchoNode, parameters={'qos_overrides./heard.subscription.reliability': 'best_effort'}
@@ -201,8 +264,6 @@ def test_qos_can_be_overridden(graph):
 def test_an_error_of_rclpy_counts_unless_the_process_was_interrupted(monkeypatch, interrupted):
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
-
-    from action_recognition.nodes import common
 
     def spin(executor):
         if interrupted:

@@ -109,7 +109,8 @@ def test_arrows_lead_from_the_span_that_sent_to_the_frame_that_it_came_to(path):
 
 
 def test_waiting_is_a_track_of_its_own_and_a_time_in_the_diagnostics(health, path):
-    health.waited(time.monotonic_ns() - 5_000_000, STAMP)
+    now = time.monotonic_ns()
+    health.waited(now - 5_000_000, now, STAMP)
     report = {v.key: v.value for v in health.report('', 'active').values}
     finish(health)
     begin, end = events(path)
