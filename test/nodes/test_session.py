@@ -156,8 +156,9 @@ def test_switching_the_camera(graph, session, make_source):
             until_state(session, state)
 
 
-def test_a_transition_that_fails(graph, session):
-    graph.node(CameraNode, active=False, parameters={'autostart': False})  # without a source
+def test_a_transition_that_fails(graph, session, tmp_path):
+    settings = {'autostart': False, 'source': str(tmp_path / 'missing.mp4')}
+    graph.node(CameraNode, active=False, parameters=settings)
     with spinning(graph):
         until_state(session, 'unconfigured')
         assert session.switch('camera', Transition.TRANSITION_CONFIGURE)
