@@ -288,7 +288,7 @@ def test_training_can_start_from_a_weights_file_of_another_number_of_stages(smal
     settings['learning_rate'] = 1e-30
     config.write_text(yaml.safe_dump(settings))
     _, after = weights.load(run(config, data, tmp_path / 'second'), 'pose')
-    # Where no step can move them the filters stay; the second stage is a new one beside the kept first.
+    # No step can move the filters; the second stage is a new one beside the kept first.
     for key in ('backbone.layers.L5.0.weight', 'joint_stages.0.0.0.weight'):
         torch.testing.assert_close(after[key], state[key])
 
