@@ -14,11 +14,10 @@ from typing import Any
 #: one that enters its first block while another is inside would take that one's 1 for its own.
 _inside: set[int] = set()
 _outside = 1
-#: How many threads are in a block of `one_blas_thread`, and what ends the limit: NumPy's library
-#: has one number for all.
-_limiting = 0
-_limit: Any = None
 _lock = threading.Lock()
+#: NumPy's library has one number of threads for all: two who change it at a time would take each
+#: other's number for what it was.
+_one_limits = threading.RLock()
 
 
 @contextmanager
@@ -54,21 +53,13 @@ def one_torch_thread() -> Iterator[None]:
 def one_blas_thread() -> Iterator[None]:
     """Let what multiplies for NumPy compute in one thread, whoever else asks it to meanwhile.
 
-    Five microseconds; on a busy computer, a product of matrices that waits for a second thread
-    takes a hundred times as long.
+    It costs some microseconds. A second thread would wait for more, busily, and on a busy computer
+    a product that waits for it takes a hundred times as long. Blocks of several threads wait for
+    each other.
     """
-    global _limiting, _limit
-    with _lock:
-        if not _limiting:
-            _limit = _libraries().limit(limits=1, user_api='blas')
-        _limiting += 1
-    try:
+    # Left as a context: until then threadpoolctl lets no other thread change the number.
+    with _one_limits, _libraries().limit(limits=1, user_api='blas'):
         yield
-    finally:
-        with _lock:
-            _limiting -= 1
-            if not _limiting:
-                _limit.restore_original_limits()
 
 
 @lru_cache

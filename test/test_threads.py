@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from action_recognition.threads import one_blas_thread, one_torch_thread
+from action_recognition.threads import one_torch_thread
 
 
 def test_blocks_of_torch_may_overlap_and_nest():
@@ -39,31 +40,39 @@ def test_blocks_of_torch_may_overlap_and_nest():
         torch.set_num_threads(before)
 
 
-def test_blocks_of_blas_may_overlap_and_nest():
-    threadpoolctl = pytest.importorskip('threadpoolctl')
+def test_blas_computes_in_one_thread_whichever_thread_asks():
+    """One after the other, nested, and at the same time: the second waits for the first."""
+    pytest.importorskip('threadpoolctl')
+    # In a process of its own: the tests give the libraries one thread from the beginning.
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy
+from threadpoolctl import threadpool_info
+from action_recognition.threads import one_blas_thread
 
-    def numbers():
-        return {
-            pool['num_threads']
-            for pool in threadpoolctl.threadpool_info()
-            if pool['user_api'] == 'blas'
-        }
+def numbers():
+    return {pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'}
 
-    if not numbers():
-        pytest.skip('NumPy multiplies by a library that is not known')
-    with threadpoolctl.threadpool_limits(2, 'blas'):
-        before = numbers()
-        one, two = one_blas_thread(), one_blas_thread()
-        one.__enter__()
-        assert numbers() == {1}
-        two.__enter__()
-        one.__exit__(None, None, None)
-        assert numbers() == {1}
-        two.__exit__(None, None, None)
+def inside():
+    with one_blas_thread(), one_blas_thread():
+        return numbers() or {1}
+
+before = numbers()
+with ThreadPoolExecutor(1) as other:
+    for _ in range(2):
+        assert inside() == {1}
         assert numbers() == before
-        with one_blas_thread():
-            assert numbers() == {1}
+        assert other.submit(inside).result(timeout=60) == {1}
         assert numbers() == before
+    with one_blas_thread():
+        waits = other.submit(inside)
+        assert inside() == {1}
+        assert not waits.done()
+    assert waits.result(timeout=60) == {1}
+    assert numbers() == before
+"""
+    two = {**os.environ, 'OMP_NUM_THREADS': '2', 'OPENBLAS_NUM_THREADS': '2'}
+    subprocess.run([sys.executable, '-c', code], check=True, env=two)
 
 
 def test_a_process_without_torch_stays_without_it():
