@@ -37,7 +37,9 @@ from action_recognition.recognition.batch_renorm import BatchRenorm, set_progres
 from action_recognition.recognition.features import BLOCKS
 from action_recognition.recognition.online import OnlineRecognizer, OnlineState
 from action_recognition.training import loop
-from action_recognition.training.action import ActionConfig, Batch, Sampler, loss_of
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Batch, Sampler
+from action_recognition.training.action_loss import loss_of
 from action_recognition.training.augment import Augmentation
 
 CONFIG = 'config/train/online_union32.yaml'

@@ -1,4 +1,4 @@
-"""Where the pose network should look: whole frames beside crops round tracked people.
+"""Where the pose network should look, and how sure it must be of a person.
 
 python benchmarks/look.py --data DIR [--model NAME] [--only NAME,...] [--against NAME]
     [--limit N] [--json FILE]
@@ -35,11 +35,12 @@ from action_recognition.datasets.jhmdb import load_jhmdb, reliable, video_path
 from action_recognition.datasets.people import MIN_JOINTS, lspet_people
 from action_recognition.datasets.sources import open_source
 from action_recognition.evaluation.pose import correct_joints, spread
+from action_recognition.pose.decode import DecoderConfig
 from action_recognition.pose.estimator import PADDING, EstimatorConfig, create_estimator
 from action_recognition.pose.gaze import Gaze, LookConfig
 from action_recognition.skeleton import LIMB_JOINTS, NUM_JOINTS, FloatArray, Poses
 from action_recognition.tracking.similarity import oks
-from action_recognition.tracking.tracker import Tracker
+from action_recognition.tracking.tracker import Tracker, TrackerConfig
 
 #: How often a still image is shown; the last one is scored.
 LOOKS = 4
@@ -48,6 +49,9 @@ FRAME = 33_333_333  # ns
 ROOMS = (1, 2, 4)
 #: The way of looking of the perception node.
 DEFAULT = 'crops160'
+#: Pairs of `decoder.min_score`, from which on somebody is found, and `tracker.high_score`, from
+#: which on somebody new is followed: heights of peaks the one, calibrated scores the other.
+SURE = ((0.4, 0.3), (0.4, 0.4), (0.5, 0.4), (0.25, 0.3), (0.25, 0.4), (0.25, 0.45), (0.25, 0.5))
 #: How often source videos are drawn for the interval of a gain.
 DRAWS = 2000
 
@@ -59,12 +63,15 @@ class Way:
     Attributes:
         name: for `--only`.
         input_size: of the whole frame.
-        look: the rest.
+        look: where else.
+        decoder, tracker: who is found, and who of them is followed.
     """
 
     name: str
     input_size: int = 224
     look: LookConfig = field(default_factory=LookConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
 
 def _ways() -> tuple[Way, ...]:
@@ -75,7 +82,15 @@ def _ways() -> tuple[Way, ...]:
     ]
     every = [Way(f'every{n}', 224, LookConfig('crops', full_every=n)) for n in (1, 5, 30)]
     frames = [Way(f'frame{n}', n, LookConfig('crops')) for n in (160, 288, 384)]
-    return (*full, *crops, *margins, *every, *frames)
+    sure = [
+        Way(
+            f'seen{100 * seen:.0f}begin{100 * begin:.0f}',
+            decoder=DecoderConfig(min_score=seen),
+            tracker=TrackerConfig(high_score=begin),
+        )
+        for seen, begin in SURE
+    ]
+    return (*full, *crops, *margins, *every, *frames, *sure)
 
 
 WAYS = _ways()
@@ -88,6 +103,8 @@ COLUMNS = {
     'crop': '{crop_size}',
     'margin': '{margin}',
     'every': '{full_every}',
+    'found from': '{min_score}',
+    'new from': '{high_score}',
     'PCK@0.2': '{pck:.3f}',
     'gain (95 %)': '{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})',
     'tracked': '{tracked:.3f}',
@@ -158,7 +175,8 @@ class Tally:
 
     def __init__(self, way: Way, model: str, device: str) -> None:
         self.way = way
-        self.gaze = Gaze(create_estimator(model, device, EstimatorConfig(way.input_size)), way.look)
+        config = EstimatorConfig(way.input_size, decoder=way.decoder)
+        self.gaze = Gaze(create_estimator(model, device, config), way.look)
         self.right: list[FloatArray] = []
         self.groups: list[str] = []
         self.tracked: list[bool] = []
@@ -170,7 +188,7 @@ class Tally:
 
     def play(self, clip: Clip) -> None:
         """Go through a clip from a fresh state."""
-        tracker, ids = Tracker(), set()
+        tracker, ids = Tracker(self.way.tracker), set()
         self.gaze.reset()
         for i, (image, truth) in enumerate(zip(clip.images, clip.xy, strict=True)):
             start = time.perf_counter()
@@ -202,6 +220,8 @@ class Tally:
             'way': self.way.name,
             'input_size': self.way.input_size,
             **(asdict(self.way.look) if self.way.look.mode == 'crops' else {}),
+            'min_score': self.way.decoder.min_score,
+            'high_score': self.way.tracker.high_score,
             'pck': float(np.nanmean(np.stack(self.right))),
             'tracked': float(np.mean(self.tracked)),
             'people': float(np.mean(self.people)),

@@ -29,7 +29,9 @@ from action_recognition.recognition.attention import RandomSharingAttention
 from action_recognition.recognition.features import paper_features, sample_uniformly
 from action_recognition.recognition.paper import PaperRecognizer
 from action_recognition.skeleton import FloatArray
-from action_recognition.training.action import ActionConfig, Sampler, fit
+from action_recognition.training.action import fit
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Sampler
 from action_recognition.training.augment import Augmentation
 
 CONFIG = 'config/train/paper_union32.yaml'

@@ -39,7 +39,9 @@ from action_recognition.recognition.labels import LabelConfig
 from action_recognition.training import teach_head as heads
 from action_recognition.training import teach_rehearsal as rehearsals
 from action_recognition.training import teach_whole
-from action_recognition.training.action import ActionConfig, Sampler, compact, fit
+from action_recognition.training.action import compact, fit
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Sampler
 from action_recognition.training.background import Background
 from action_recognition.training.tasks import ClipTask
 from action_recognition.training.teach import AUGMENTATION, Base, TeachConfig, teach

@@ -26,7 +26,7 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import FRACTIONS, SETS, load_set, relabel
 from action_recognition.evaluation.common import expected_calibration_error, observed
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 
 #: Networks over windows, and for how many epochs each is trained without and with augmentation.
 NETWORKS: dict[str, tuple[Build, int, int]] = {

@@ -17,15 +17,18 @@ from action_recognition.errors import UserError
 from action_recognition.evaluation.action import SETS, clip_logits
 from action_recognition.evaluation.common import joined, project
 from action_recognition.recognition.base import softmax
-from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
+from action_recognition.recognition.models import Network, PaperRecognizer, load_recognizer
 from action_recognition.recognition.stream import StreamingRecognizer
 from action_recognition.skeleton import FloatArray
-from action_recognition.training.action import ActionConfig, Sampler, fit, fit_temperature
+from action_recognition.training.action import fit
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Sampler
+from action_recognition.training.tasks import fit_temperature
 
 
 def recipe_of(config: ActionConfig) -> dict[str, Any]:
     """The entries of a config that make a difference to what is learnt."""
-    elsewhere = ('name', 'set', 'split', 'labels', 'seeds', 'threads', 'validate_every')
+    elsewhere = ('name', 'set', 'split', 'labels', 'seeds', 'ensemble', 'threads', 'validate_every')
     return {key: value for key, value in asdict(config).items() if key not in elsewhere}
 
 
@@ -35,7 +38,7 @@ class Ours:
     name: str
     labels: tuple[str, ...] = ()
     model_labels: tuple[str, ...] = ()
-    model: PaperRecognizer | OnlineRecognizer
+    model: Network
 
     @property
     def parameters(self) -> int:

@@ -31,7 +31,8 @@ from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import create_model, load_recognizer
 from action_recognition.skeleton import FloatArray, IntArray, Poses
 from action_recognition.training import loop
-from action_recognition.training.action import ActionConfig, fit
+from action_recognition.training.action import fit
+from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import StreamSampler
 from action_recognition.training.tasks import StreamTask, fit_temperature
 

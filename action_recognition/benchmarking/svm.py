@@ -16,7 +16,7 @@ from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.errors import UserError
 from action_recognition.recognition.base import softmax
 from action_recognition.skeleton import FloatArray, Poses
-from action_recognition.training.action import fit_temperature
+from action_recognition.training.tasks import fit_temperature
 
 #: Values of C, the weight of training clips on the wrong side, from which validation chooses.
 CHOICES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

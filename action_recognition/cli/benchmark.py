@@ -277,7 +277,7 @@ def _peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
     from action_recognition.benchmarking import compare
     from action_recognition.benchmarking.ours import PublishedPeer
     from action_recognition.benchmarking.peer import Peer
-    from action_recognition.training.action import ActionConfig
+    from action_recognition.training.action_config import ActionConfig
 
     names = names_of(args.peers, compare.DEFAULT_PEERS)
     paths = args.config or [resources.find(name) for name in CONFIGS]
@@ -301,7 +301,7 @@ def _stream_peers(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
     if args.config and len(args.config) > 1:
         raise UserError(f'--set {CONTINUOUS} takes one --config')
     from action_recognition.benchmarking import compare_streams, stream_peers
-    from action_recognition.training.action import ActionConfig
+    from action_recognition.training.action_config import ActionConfig
 
     names = names_of(args.peers, stream_peers.PEERS)
     config = ActionConfig.load(args.config[0] if args.config else resources.find(STREAM_CONFIG))

@@ -38,7 +38,7 @@ from action_recognition.recognition.features import (
     sample_uniformly,
 )
 from action_recognition.recognition.labels import LabelConfig, LabelFilter
-from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer, load_recognizer
+from action_recognition.recognition.models import Network, PaperRecognizer, load_recognizer
 from action_recognition.skeleton import FloatArray
 from action_recognition.visualization import plots
 
@@ -52,8 +52,6 @@ SETS: dict[str, tuple[str, ...]] = {
 }
 #: Where the joints of JHMDB can come from.
 JOINTS = ('truth', 'teacher', 'best', 'estimated')
-
-Network = PaperRecognizer | OnlineRecognizer
 
 
 def load_set(
@@ -137,7 +135,7 @@ def clip_logits(
     Returns:
         One (T, classes) array of logits per clip.
     """
-    device = model.classifier.weight.device
+    device = model.device
     if isinstance(model, PaperRecognizer):
         beginnings = [
             clip_beginning(clip, observed(len(clip), fraction))

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from action_recognition.classes import background
 from action_recognition.datasets import precog
@@ -31,7 +30,8 @@ from action_recognition.evaluation.common import (
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import FeatureState, online_step
 from action_recognition.recognition.labels import LabelConfig, LabelFilter
-from action_recognition.recognition.models import OnlineRecognizer, load_recognizer
+from action_recognition.recognition.models import PaperRecognizer, load_recognizer
+from action_recognition.recognition.torch_runtime import torch_runtime
 from action_recognition.skeleton import NUM_JOINTS, FloatArray, IntArray
 from action_recognition.visualization import plots
 
@@ -60,7 +60,6 @@ class Labelled(Protocol):
     def __len__(self) -> int: ...
 
 
-@torch.inference_mode()
 def stream_logits(model: Network, streams: Sequence[SkeletonStream]) -> list[FloatArray]:
     """What a model says after each frame of each stream, stepped through from start to end.
 
@@ -70,9 +69,8 @@ def stream_logits(model: Network, streams: Sequence[SkeletonStream]) -> list[Flo
     Raises:
         UserError: the model is not a streaming one.
     """
-    if not isinstance(model, OnlineRecognizer):
+    if isinstance(model, PaperRecognizer):
         raise UserError('continuous recordings need a streaming model (the online one)')
-    device = model.classifier.weight.device
     order = sorted(range(len(streams)), key=lambda row: -len(streams[row]))
     lengths = np.array([len(streams[row]) for row in order])
     xy = np.full((len(order), lengths[0], NUM_JOINTS, 2), np.nan, np.float32)
@@ -83,14 +81,14 @@ def stream_logits(model: Network, streams: Sequence[SkeletonStream]) -> list[Flo
         xy[k, : len(stream)], score[k, : len(stream)] = stream.xy, stream.score
         elapsed[k, 1 : len(stream)] = np.diff(stream.stamps) / 1e9
     out = np.empty((len(order), lengths[0], model.num_classes), np.float32)
-    memory, state = FeatureState.initial(len(order)), model.initial(len(order))
+    memory, runtime = FeatureState.initial(len(order)), torch_runtime(model)
+    runtime.add(len(order))
     for t in range(lengths[0]):
         going = np.arange(int((lengths > t).sum()))  # longest first, so those that ended are last
         if len(going) < len(memory.frames):
-            memory, state = memory[going], state.select(torch.from_numpy(going).to(device))
+            memory = memory[going]
         features, memory = online_step(xy[going, t], score[going, t], elapsed[going, t], memory)
-        logits, state = model.step(torch.from_numpy(features).to(device), state)
-        out[going, t] = logits.cpu().numpy()
+        out[going, t] = runtime.step(features, going)
     logits_of = {row: out[k, : lengths[k]] for k, row in enumerate(order)}
     return [logits_of[row] for row in range(len(streams))]
 

@@ -11,6 +11,8 @@ NEVER = -1e9
 #: The past fades by no more than exp of this from one frame to the next, so that nothing
 #: underflows within a chunk; a pause of any length still makes it as good as forgotten.
 MOST_FADE = 4.0
+#: Added to the probability of a class, so that it has a logarithm.
+LEAST_CHANCE = 1e-12
 
 
 def softmax(logits: FloatArray, temperature: float) -> FloatArray:
@@ -18,6 +20,18 @@ def softmax(logits: FloatArray, temperature: float) -> FloatArray:
     scaled = logits / np.float32(temperature)
     scaled = np.exp(scaled - scaled.max(-1, keepdims=True))
     return scaled / scaled.sum(-1, keepdims=True)
+
+
+def agreed(logits: FloatArray) -> FloatArray:
+    """What members of an ensemble say together: the logarithm of their mean probabilities.
+
+    Args:
+        logits: (members, n, classes), each over its temperature.
+
+    Returns:
+        (n, classes).
+    """
+    return np.log(softmax(logits, 1.0).mean(0) + np.float32(LEAST_CHANCE))
 
 
 def is_temperature(value: object) -> bool:

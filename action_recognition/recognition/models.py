@@ -9,21 +9,26 @@ from action_recognition import weights
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
 from action_recognition.ranges import check
+from action_recognition.recognition.ensemble import OnlineEnsemble
 from action_recognition.recognition.features import ONLINE_FEATURES, PAPER_FEATURES
 from action_recognition.recognition.online import OnlineRecognizer
+from action_recognition.recognition.online_weights import MEMBER
 from action_recognition.recognition.paper import PaperRecognizer
 
-MODELS: dict[str, type[PaperRecognizer] | type[OnlineRecognizer]] = {
+Network = PaperRecognizer | OnlineRecognizer | OnlineEnsemble
+
+MODELS: dict[str, type[Network]] = {
     'paper': PaperRecognizer,
     'online': OnlineRecognizer,
+    'ensemble': OnlineEnsemble,
 }
 
 
-def create_model(name: str, num_classes: int, **config: Any) -> PaperRecognizer | OnlineRecognizer:
+def create_model(name: str, num_classes: int, **config: Any) -> Network:
     """A recogniser by name, with fresh weights.
 
     Args:
-        name: 'paper' or 'online'.
+        name: one of `MODELS`.
         config: keyword arguments of that class.
 
     Raises:
@@ -51,7 +56,7 @@ def check_settings(name: str, config: dict[str, Any]) -> None:
         raise _wrong_settings(name, error) from error
 
 
-def _named(name: Any) -> type[PaperRecognizer] | type[OnlineRecognizer]:
+def _named(name: Any) -> type[Network]:
     if not isinstance(name, str) or name not in MODELS:
         raise UserError(f'unknown recogniser {name!r}; known: {", ".join(MODELS)}')
     return MODELS[name]
@@ -62,9 +67,7 @@ def _wrong_settings(name: str, error: Exception) -> UserError:
     return UserError(f'wrong settings for recogniser {name!r}: {reason}')
 
 
-def load_recognizer(
-    name: str, device: str = 'cpu'
-) -> tuple[weights.Header, PaperRecognizer | OnlineRecognizer]:
+def load_recognizer(name: str, device: str = 'cpu') -> tuple[weights.Header, Network]:
     """A trained recogniser, ready for inference, by published name or path of its weights.
 
     Args:
@@ -77,15 +80,16 @@ def load_recognizer(
     target = resolve_device(device)
     path = weights.find(name)
     header, state = weights.load(path, 'action')
-    outputs = len(state.get('classifier.bias', ()))
+    bias = 'classifier.bias'
+    outputs = len(state.get(bias, state.get(MEMBER.format(0) + bias, ())))
     if len(header.labels) != outputs:
         raise UserError(f'{path} names {len(header.labels)} labels but has {outputs} outputs')
     config = dict(header.config)
     model = create_model(config.pop('model', ''), outputs, **config)
-    needed = ONLINE_FEATURES if isinstance(model, OnlineRecognizer) else PAPER_FEATURES
-    if len(model.input_norm.weight) != needed:
+    needed = PAPER_FEATURES if isinstance(model, PaperRecognizer) else ONLINE_FEATURES
+    if model.inputs != needed:
         raise UserError(
-            f'{path} was trained on {len(model.input_norm.weight)} features per frame, this '
+            f'{path} was trained on {model.inputs} features per frame, this '
             f'version computes {needed}: train it again'
         )
     weights.restore(model, state, path)

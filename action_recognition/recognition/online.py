@@ -110,7 +110,7 @@ class OnlineRecognizer(Recognizer):
         super().__init__(num_classes, temperature)
         given = {'inputs': inputs, 'units': units, 'layers': layers, 'dense': dense}
         check({**given, 'dropout': dropout, 'sharing': sharing}, self.RANGES)
-        self.units = units
+        self.inputs, self.units = inputs, units
         self.input_norm = BatchRenorm(inputs)
         sizes = [inputs] + [units] * (layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(size, units, batch_first=True) for size in sizes)
@@ -120,6 +120,11 @@ class OnlineRecognizer(Recognizer):
         self.dense = nn.Linear(2 * units, dense)
         self.dense_norm = BatchRenorm(dense)
         self.classifier = nn.Linear(dense, num_classes)
+
+    @property
+    def first(self) -> OnlineRecognizer:
+        """Itself, as the first member of an ensemble is for all."""
+        return self
 
     def initial(self, people: int) -> OnlineState:
         """The state of people before their first frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from action_recognition.recognition.features import ONLINE_FEATURES
 from action_recognition.skeleton import FloatArray
 
 if TYPE_CHECKING:
+    from action_recognition.recognition.ensemble import OnlineEnsemble
     from action_recognition.recognition.online import OnlineRecognizer
 
 
@@ -69,49 +70,75 @@ class OnlineSettings:
             yield f'{name}.bias', shape[:1]
 
 
+#: Before the name of a tensor of the k-th member of an ensemble.
+MEMBER = 'members.{}.'
+
+
 @dataclass(frozen=True)
 class OnlineWeights:
-    """All that inference needs of an `OnlineRecognizer`.
+    """All that inference needs of an `OnlineRecognizer`, or of several that answer together.
 
     Attributes:
-        arrays: float32, by the names of its `state_dict`, folded (`batch_renorm.fold`) or not.
+        members: float32 by the names of an `OnlineRecognizer`'s `state_dict`, folded
+            (`batch_renorm.fold`) or not; of an ensemble those of each member, of one shape.
+        temperatures: of the members of an ensemble; empty for a single model.
         layers: of the LSTM.
         sharing, temperature: its settings.
     """
 
-    arrays: Mapping[str, FloatArray]
+    members: tuple[Mapping[str, FloatArray], ...]
     layers: int
     sharing: float
     temperature: float
+    temperatures: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, model: OnlineRecognizer) -> OnlineWeights:
+    def of(cls, model: OnlineRecognizer | OnlineEnsemble) -> OnlineWeights:
         """A copy of a model's."""
-        arrays = {
+        state = {
             name: np.array(tensor.detach().cpu().numpy(), np.float32)
             for name, tensor in model.state_dict().items()
         }
-        return cls(arrays, len(model.lstms), model.attention.sharing, model.temperature)
+        temperatures: tuple[float, ...] = getattr(model, 'temperatures', ())
+        first = model.first
+        return cls(
+            _members(state, len(temperatures)),
+            len(first.lstms),
+            first.attention.sharing,
+            model.temperature,
+            temperatures,
+        )
 
     @property
     def num_classes(self) -> int:
         """How many classes there are."""
-        return len(self.arrays['classifier.bias'])
+        return len(self.members[0]['classifier.bias'])
 
-    def affine(self, norm: str) -> tuple[FloatArray, FloatArray]:
-        """The scale and shift that a Batch Renormalisation applies in inference."""
-        if f'{norm}.scale' in self.arrays:
-            return self.arrays[f'{norm}.scale'], self.arrays[f'{norm}.shift']
-        weight, bias, mean, std = (
-            self.arrays[f'{norm}.{part}']
-            for part in ('weight', 'bias', 'running_mean', 'running_std')
-        )
-        scale = weight / std
-        return scale, bias - mean * scale
+
+def _members(state: Mapping[str, FloatArray], count: int) -> tuple[Mapping[str, FloatArray], ...]:
+    """The tensors of each member of an ensemble, by the names within it; 0: of a single model."""
+    if not count:
+        return (state,)
+    prefixes = [MEMBER.format(k) for k in range(count)]
+    return tuple(
+        {name[len(prefix) :]: a for name, a in state.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    )
+
+
+def affine(arrays: Mapping[str, FloatArray], norm: str) -> tuple[FloatArray, FloatArray]:
+    """The scale and shift that a Batch Renormalisation of a member applies in inference."""
+    if f'{norm}.scale' in arrays:
+        return arrays[f'{norm}.scale'], arrays[f'{norm}.shift']
+    weight, bias, mean, std = (
+        arrays[f'{norm}.{part}'] for part in ('weight', 'bias', 'running_mean', 'running_std')
+    )
+    scale = weight / std
+    return scale, bias - mean * scale
 
 
 def load_online(name: str) -> tuple[weights.Header, OnlineWeights] | None:
-    """Weights of an `OnlineRecognizer`, by published name or path.
+    """Weights of an `OnlineRecognizer` or `OnlineEnsemble`, by published name or path.
 
     Returns:
         None where they are of another model, or where anything about them is not as it should be:
@@ -126,19 +153,35 @@ def load_online(name: str) -> tuple[weights.Header, OnlineWeights] | None:
     except KeyError:  # numbers of a type that NumPy does not have
         return None
     config = dict(header.config)
-    outputs = len(header.labels)
-    if config.pop('model', '') != 'online' or not set(config) <= _SETTINGS:
+    model = config.pop('model', '')
+    temperatures = config.pop('temperatures', ())
+    known = ('ensemble' if temperatures else 'online') == model and are_temperatures(temperatures)
+    if not known or not set(config) <= _SETTINGS:
         return None
     settings = _checked(config)
     if settings is None or settings.inputs != ONLINE_FEATURES:
         return None
-    if dict(settings.shapes(outputs)) != {key: array.shape for key, array in arrays.items()}:
+    shapes = dict(settings.shapes(len(header.labels)))
+    prefixes = [MEMBER.format(k) for k in range(len(temperatures))] or ['']
+    expected = {prefix + key: shape for prefix in prefixes for key, shape in shapes.items()}
+    if expected != {key: array.shape for key, array in arrays.items()}:
         return None
     floats = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
-    return header, OnlineWeights(floats, settings.layers, settings.sharing, settings.temperature)
+    return header, OnlineWeights(
+        _members(floats, len(temperatures)),
+        settings.layers,
+        settings.sharing,
+        settings.temperature,
+        tuple(temperatures),
+    )
 
 
 _SETTINGS = {field.name for field in fields(OnlineSettings)}
+
+
+def are_temperatures(values: object) -> bool:
+    """Whether they are a list, of numbers by which logits can be divided."""
+    return isinstance(values, Sequence) and all(map(is_temperature, values))
 
 
 def _checked(config: dict[str, Any]) -> OnlineSettings | None:

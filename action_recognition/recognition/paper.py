@@ -100,6 +100,7 @@ class PaperRecognizer(Recognizer):
         super().__init__(num_classes, temperature)
         given = {'steps': steps, 'inputs': inputs, 'units': units, 'dropout': dropout}
         check({**given, 'attention': attention, 'sharing': sharing}, self.RANGES)
+        self.inputs = inputs
         self.input_norm = BatchRenorm(inputs)
         self.recurrent = nn.Sequential(
             *(

@@ -31,7 +31,7 @@ from action_recognition.skeleton import FloatArray, IntArray, Poses
 from action_recognition.weights import Header
 
 if TYPE_CHECKING:
-    from action_recognition.recognition.models import OnlineRecognizer, PaperRecognizer
+    from action_recognition.recognition.models import Network
 
 #: Seconds after which a person not seen is dropped.
 FORGET_AFTER = 2.0
@@ -100,7 +100,7 @@ class StreamingRecognizer:
 
     def __init__(
         self,
-        model: OnlineWeights | OnlineRecognizer | PaperRecognizer,
+        model: OnlineWeights | Network,
         labels: tuple[str, ...],
         config: LabelConfig | None = None,
         forget_after: float = FORGET_AFTER,
@@ -159,7 +159,7 @@ class StreamingRecognizer:
         """Where the model computes, such as 'cpu' or 'cuda:0'."""
         if isinstance(self.model, OnlineWeights):
             return 'cpu'
-        return str(self.model.classifier.weight.device)
+        return str(self.model.device)
 
     def configure(self, config: LabelConfig, forget_after: float) -> None:
         """Change how labels are published, of people known and to come.
@@ -240,7 +240,7 @@ class StreamingRecognizer:
         return ended
 
 
-def _create_memory(model: OnlineWeights | OnlineRecognizer | PaperRecognizer) -> _Memory:
+def _create_memory(model: OnlineWeights | Network) -> _Memory:
     if isinstance(model, OnlineWeights):
         return _OnlineMemory(CpuRuntime(model))
     from action_recognition.recognition.paper import PaperRecognizer

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from action_recognition.recognition.base import agreed
+from action_recognition.recognition.ensemble import OnlineEnsemble
 from action_recognition.recognition.features import paper_features, sample_uniformly
 from action_recognition.recognition.online import OnlineRecognizer, OnlineState
 from action_recognition.recognition.online_weights import OnlineWeights
@@ -21,10 +23,16 @@ PAPER_WINDOW = 2.0
 PAPER_WINDOW_FRAMES = 120
 
 
-def create_runtime(model: OnlineRecognizer) -> Runtime:
+def create_runtime(model: OnlineRecognizer | OnlineEnsemble) -> Runtime:
     """The faster runtime for where the model is."""
-    on_cpu = model.classifier.weight.device.type == 'cpu'
-    return CpuRuntime(OnlineWeights.of(model)) if on_cpu else TorchRuntime(model)
+    if model.device.type == 'cpu':
+        return CpuRuntime(OnlineWeights.of(model))
+    return torch_runtime(model)
+
+
+def torch_runtime(model: OnlineRecognizer | OnlineEnsemble) -> TorchRuntime | EnsembleRuntime:
+    """The one that asks the model itself."""
+    return EnsembleRuntime(model) if isinstance(model, OnlineEnsemble) else TorchRuntime(model)
 
 
 class TorchRuntime:
@@ -32,7 +40,7 @@ class TorchRuntime:
 
     def __init__(self, model: OnlineRecognizer) -> None:
         self.model = model
-        self.device = model.classifier.weight.device
+        self.device = model.device
         self.state = model.initial(0)
 
     def add(self, people: int) -> None:
@@ -51,12 +59,32 @@ class TorchRuntime:
         return logits.cpu().numpy()
 
 
+class EnsembleRuntime:
+    """The `TorchRuntime` of each member."""
+
+    def __init__(self, model: OnlineEnsemble) -> None:
+        self.members = [TorchRuntime(member) for member in model.recognizers]
+        self.temperatures = np.array(model.temperatures, np.float32)[:, None, None]
+
+    def add(self, people: int) -> None:
+        for member in self.members:
+            member.add(people)
+
+    def keep(self, rows: npt.NDArray[np.bool_]) -> None:
+        for member in self.members:
+            member.keep(rows)
+
+    def step(self, features: FloatArray, rows: Rows) -> FloatArray:
+        logits = np.stack([member.step(features, rows) for member in self.members])
+        return agreed(logits / self.temperatures)
+
+
 class PaperMemory:
     """The last `PAPER_WINDOW` seconds of each person."""
 
     def __init__(self, model: PaperRecognizer) -> None:
         self.model = model
-        self.device = model.classifier.weight.device
+        self.device = model.device
         self.windows: dict[int, deque[tuple[int, FloatArray, FloatArray]]] = {}
 
     @torch.inference_mode()

@@ -6,26 +6,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from tqdm import tqdm
 
 from action_recognition import weights
-from action_recognition.datasets.streams import UNSCORED
 from action_recognition.evaluation.action import Network
 from action_recognition.evaluation.common import average
 from action_recognition.evaluation.estimated import JointCache
 from action_recognition.ranges import SEED, check
 from action_recognition.recognition.batch_renorm import set_progress
-from action_recognition.recognition.features import ELAPSED
-from action_recognition.recognition.models import create_model
+from action_recognition.recognition.ensemble import OnlineEnsemble
+from action_recognition.recognition.models import create_model, load_recognizer
+from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.training import loop
 from action_recognition.training.action_config import ActionConfig
-from action_recognition.training.action_data import Batch, BatchSource, Sampler
+from action_recognition.training.action_data import Batch, BatchSource
+from action_recognition.training.action_loss import loss_of
+from action_recognition.training.ensemble import described, together
 from action_recognition.training.tasks import (
     Items,
     Task,
@@ -36,129 +37,11 @@ from action_recognition.training.tasks import (
 )
 from action_recognition.visualization import plots
 
-__all__ = [
-    'ActionConfig',
-    'Batch',
-    'Sampler',
-    'distillation_loss',
-    'fit',
-    'fit_temperature',
-    'loss_of',
-    'run',
-]
-
 #: Figures of a test part that the header of the weights names.
 HEADLINES = (
     *('accuracy', 'ece', 'flips_per_clip', 'n'),
     *('frame_accuracy', 'map', 'f1_at_50', 'time_to_detect_s', 'false_alarms_per_min'),
 )
-
-
-def loss_of(model: nn.Module, batch: Batch, config: ActionConfig) -> tuple[Tensor, Tensor]:
-    """Mean loss per sample, and how many samples are right at their last scored frame.
-
-    The online model is asked after every frame. Each sample counts alike; a frame counts more
-    once its action has gone on for `settling_time` seconds, and the last frames of the actions
-    have `final_share` of the weight together.
-    """
-    rows, last, target = _ends(batch)
-    if config.model == 'paper':
-        logits = model(batch.x)
-        loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
-        return loss, (logits.argmax(-1) == target).sum()
-    mixed, other, own = _mix(batch, config.mixup)
-    logits = model(mixed.x, mixed.mask).float()
-    loss = _loss_of_frames(logits, batch, config)
-    if own < 1:
-        loss = torch.lerp(_loss_of_frames(logits, other, config), loss, own)
-    return loss, (logits[rows, last].argmax(-1) == target).sum()
-
-
-def _ends(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """The samples, the last scored frame of each, and its target, (n,) each."""
-    rows = torch.arange(len(batch.target), device=batch.target.device)
-    scored = batch.target != UNSCORED
-    last = scored.shape[1] - 1 - scored.flip(1).int().argmax(1)
-    return rows, last, batch.target[rows, last]
-
-
-def distillation_loss(
-    model: nn.Module, teachers: Sequence[nn.Module], batch: Batch, config: ActionConfig
-) -> tuple[Tensor, Tensor]:
-    """As `loss_of`, against what teachers of the online model answer on average.
-
-    Student and teachers see the same mixed samples (Beyer et al. 2022, arXiv 2106.05237), so that
-    mixtures need no targets of their own. Frames count as in `loss_of`, by the sample's own
-    actions.
-    """
-    mixed, _, _ = _mix(batch, config.mixup)
-    with torch.no_grad():
-        answers = [teacher(mixed.x, mixed.mask).float().softmax(-1) for teacher in teachers]
-    target = torch.stack(answers).mean(0)
-    logits = model(mixed.x, mixed.mask).float()
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1), target.flatten(0, 1), reduction='none'
-    ).view_as(batch.target)
-    rows, last, true = _ends(batch)
-    hits = (logits[rows, last].argmax(-1) == true).sum()
-    return _mean_over_frames(losses, batch, config), hits
-
-
-def _mix(batch: Batch, mixup: float) -> tuple[Batch, Batch, float]:
-    """Samples with others mixed into them.
-
-    Returns:
-        The mixture, the batch whose targets hold for what was mixed in, and the share of their
-        own in each sample: at least one half.
-    """
-    if not mixup:
-        return batch, batch, 1.0
-    own = float(torch.distributions.Beta(mixup, mixup).sample())
-    own = max(own, 1 - own)
-    other = batch.select(torch.randperm(len(batch.x)))
-    both = batch.mask & other.mask
-    x = torch.where(both[..., None], torch.lerp(other.x, batch.x, own), batch.x)
-    x[..., ELAPSED] = batch.x[..., ELAPSED]
-    target = torch.where(both, other.target, batch.target)
-    return batch._replace(x=x), batch._replace(target=target), own
-
-
-def _loss_of_frames(logits: Tensor, batch: Batch, config: ActionConfig) -> Tensor:
-    """Mean loss of a sample.
-
-    Args:
-        logits: (samples, steps, classes).
-    """
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1),
-        batch.target.flatten(),
-        reduction='none',
-        ignore_index=UNSCORED,
-        label_smoothing=config.label_smoothing,
-    ).view_as(batch.target)
-    return _mean_over_frames(losses, batch, config)
-
-
-def _mean_over_frames(losses: Tensor, batch: Batch, config: ActionConfig) -> Tensor:
-    """Mean loss of a sample of (samples, steps) losses, of which those to be scored count."""
-    scored = batch.target != UNSCORED
-    since, ends = _in_segments(batch)
-    frame_weights = scored * -torch.expm1(-(since + 0.03) / config.settling_time)
-    # Of a mixture, the part that was mixed in may have no scored frame.
-    mean = (losses * frame_weights).sum(1) / frame_weights.sum(1).clamp(min=1e-6)
-    final = (losses * ends).sum(1) / ends.sum(1).clamp(min=1)
-    return torch.lerp(mean, final, config.final_share).mean()
-
-
-def _in_segments(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Seconds since the begin of the action of each frame, and True at the last one of each."""
-    changes = batch.target[:, 1:] != batch.target[:, :-1]
-    outside = changes.new_ones(len(changes), 1)
-    scored = batch.target != UNSCORED
-    starts, ends = (scored & torch.cat(x, 1) for x in ([outside, changes], [changes, outside]))
-    time = batch.x[..., ELAPSED].cumsum(1)
-    began = torch.where(starts, time, 0).cummax(1).values  # time never decreases
-    return time - began, ends
 
 
 def fit(
@@ -195,7 +78,7 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     recipe = loop.recipe(
         config,
-        *('name', 'seeds', 'threads', 'validate_every'),
+        *('name', 'seeds', 'ensemble', 'threads', 'validate_every'),
         seed=seed,
         held_out_by=config.seeds[0],
     )
@@ -263,7 +146,8 @@ def run(
     the temperature; with `refit`, a second one is trained on all training data in the same way
     and published. Each published model answers the official test parts once. Figures go to
     `figures_seed<N>.json`, and the mean over all seeds that are there to `figures.json`. Every
-    seed's weights are in its folder; those of the config's first seed are also in `out`.
+    seed's weights are in its folder; those of the config's first seed are also in `out`, or with
+    `ensemble`, as soon as all are trained, those of all seeds together.
 
     Args:
         data: the folder that holds the sets, as `Penn_Action`, `jhmdb` and `precog2016`.
@@ -271,8 +155,8 @@ def run(
         cache: of estimated joints, where the config asks for them.
 
     Returns:
-        The weights of the config's first seed, or of `seed`; None in the other processes of
-        `torchrun`, which may be done before these are written.
+        The weights in `out`, or if there are none yet those of `seed`; None in the other processes
+        of `torchrun`, which may be done before these are written.
 
     Raises:
         UserError: the config, the seed, the data or a checkpoint cannot be used, or
@@ -325,12 +209,56 @@ def run(
         write_figures(out, result)
     if not first:
         return None
+    if config.ensemble and all(_figures(out, number).is_file() for number in config.seeds):
+        return publish_together(config, task, out)
     return out / path.name if seed in (None, config.seeds[0]) else path
+
+
+def publish_together(config: ActionConfig, task: Task, out: Path) -> Path:
+    """Write the ensemble of all seeds, which are trained, and `figures_ensemble.json`.
+
+    As of a single model, the figures of the validation part and the temperature are those of the
+    models that were trained without it.
+    """
+    validated, published = [], []
+    for number in config.seeds:
+        folder = out / f'seed{number}'
+        model = fit(  # all is done: it only reads the checkpoint
+            config,
+            number,
+            task.sampler(refit=False),
+            task.labels,
+            task.watched,
+            folder / 'validated',
+            True,
+            task.classes,
+            task.taught_by,
+        )
+        _, of_all = load_recognizer(str(folder / f'{config.name}.safetensors'))
+        model.temperature = of_all.temperature
+        validated.append(cast(OnlineRecognizer, model))
+        published.append(cast(OnlineRecognizer, of_all.to(model.device)))
+    members = together(validated, config.settings)
+    logits = logits_of(members, task.validation)
+    members.temperature = fit_temperature(logits, task.validation, task.labels)
+    result: dict[str, Any] = {'seeds': config.seeds, 'temperature': members.temperature}
+    result['validation'] = task.validate(members, logits)
+    model = together(published, config.settings)
+    model.temperature = members.temperature
+    result['test'] = task.test(model)
+    path = out / f'{config.name}.safetensors'
+    publish(config, model, task, result, path)
+    (out / 'figures_ensemble.json').write_text(json.dumps(result, indent=1))
+    return path
+
+
+def _figures(folder: Path, seed: int) -> Path:
+    return folder / f'figures_seed{seed}.json'
 
 
 def write_figures(folder: Path, result: dict[str, Any]) -> None:
     """`figures_seed<N>.json` of one seed, and `figures.json`, the mean over all that are there."""
-    path = folder / f'figures_seed{result["seed"]}.json'
+    path = _figures(folder, result['seed'])
     partial = folder / f'{path.name}.partial'  # other seeds may be at the same place
     partial.write_text(json.dumps(result, indent=1))
     partial.replace(path)
@@ -346,19 +274,22 @@ def publish(
     """Write a trained model as a weights file that every node loads.
 
     Args:
-        result: of one seed; its 'validation' and 'test' figures go into the header.
+        result: of it, with its seed; its 'validation' and 'test' figures go into the header.
     """
     parts = {'validation': result['validation'], **result['test']}
+    recipe = {**asdict(config), **task.about}
+    if 'seed' in result:
+        recipe['seed'] = result['seed']
     header = weights.Header(
         kind='action',
         name=config.name,
         config={
-            'model': config.model,
+            **(described(model) if isinstance(model, OnlineEnsemble) else {'model': config.model}),
             **config.settings,
             'temperature': round(model.temperature, 4),
         },
         labels=task.labels,
-        training=json.loads(json.dumps({**asdict(config), **task.about, 'seed': result['seed']})),
+        training=json.loads(json.dumps(recipe)),
         metrics={
             f'{part}_{key}': round(found[key], 4)
             for part, found in parts.items()

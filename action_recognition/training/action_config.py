@@ -41,6 +41,7 @@ ENTRIES = {
     'mixup': AMOUNT,
     'validation': Range(0, 1, above=True, below=True),
     'refit': FLAG,
+    'ensemble': FLAG,
     'threads': WORKERS,
     'epochs': COUNT,
     'batch': COUNT,
@@ -72,6 +73,7 @@ class ActionConfig:
         joints: of JHMDB, as in `load_set`; '' for those of the set.
         labels: 'set', those of the set, or 'fine', which keeps apart what union32 joins within
             Penn Action, so that one model answers both.
+        ensemble: publish the models of all seeds as one, an `OnlineEnsemble`.
 
     Raises:
         UserError: a value is out of range, or two do not fit each other.
@@ -90,6 +92,7 @@ class ActionConfig:
     mixup: float = 0.0
     validation: float = 0.15
     refit: bool = True
+    ensemble: bool = False
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
     precision: str = 'float32'
@@ -131,6 +134,8 @@ class ActionConfig:
             raise UserError('strings and background are for the online model and sets of clips')
         if self.set == CONTINUOUS and not (self.model == 'online' and self.augmentation.max_frames):
             raise UserError(f'{CONTINUOUS} needs the online model and augmentation.max_frames')
+        if self.ensemble and not (self.model == 'online' and len(set(self.seeds)) > 1):
+            raise UserError('ensemble needs the online model and several seeds')
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -138,6 +143,8 @@ class ActionConfig:
         for name in GIVEN:
             if name in self.settings:
                 raise UserError(f'settings.{name} cannot be chosen: leave it out')
+        if self.model == 'ensemble':
+            raise UserError('model cannot be ensemble: write model: online and ensemble: true')
         check_settings(self.model, self.settings)
 
     @classmethod

@@ -122,7 +122,9 @@ class Base:
         """
         header, model = load_recognizer(name)
         if not isinstance(model, OnlineRecognizer):
-            raise UserError(f'{name} is not a streaming recogniser: use one of online_*')
+            raise UserError(
+                f'{name} is not a streaming recogniser, or several in one: use another of online_*'
+            )
         path = weights.find(name)
         found = rehearsals.load(path, weights.digest(path), 2 * model.units)
         return cls(header, model, found)

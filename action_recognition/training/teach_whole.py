@@ -24,13 +24,9 @@ from action_recognition.recognition.models import create_model
 from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.skeleton import FloatArray
 from action_recognition.training import loop
-from action_recognition.training.action import (
-    ActionConfig,
-    Batch,
-    Sampler,
-    distillation_loss,
-    loss_of,
-)
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Batch, Sampler
+from action_recognition.training.action_loss import distillation_loss, loss_of
 from action_recognition.training.augment import Augmentation
 from action_recognition.training.background import Background
 from action_recognition.training.teach_head import MOVING, motion

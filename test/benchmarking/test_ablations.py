@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from action_recognition.recognition.features import BLOCKS, ONLINE_FEATURES
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 
 PATH = Path(__file__).resolve().parents[2] / 'benchmarks' / 'ablations.py'
 CONFIG = ActionConfig(

@@ -19,7 +19,7 @@ from action_recognition.datasets.streams import precog_stream
 from action_recognition.errors import UserError
 from action_recognition.evaluation import online
 from action_recognition.recognition.labels import LabelConfig
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.augment import Augmentation
 from action_recognition.training.tasks import StreamTask
 

@@ -12,7 +12,7 @@ from action_recognition.benchmarking.ours import PublishedPeer, TrainedPeer
 from action_recognition.benchmarking.speed import walkers
 from action_recognition.errors import UserError
 from action_recognition.recognition.models import create_model
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 
 LABELS = ('left', 'right')
 

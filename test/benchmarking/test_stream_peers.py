@@ -29,7 +29,7 @@ from action_recognition.datasets.streams import SkeletonStream, precog_stream
 from action_recognition.errors import UserError
 from action_recognition.recognition.models import create_model
 from action_recognition.skeleton import Joint, Poses
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.augment import Augmentation
 from action_recognition.training.tasks import StreamTask
 

@@ -64,19 +64,40 @@ def test_arrays_are_those_of_the_model_that_pytorch_loads(saved):
     assert (loaded.layers, loaded.sharing, loaded.temperature) == (2, 0.2, 1.5)
     assert (wanted.layers, wanted.sharing, wanted.temperature) == (2, 0.2, 1.5)
     assert loaded.num_classes == 3
-    assert set(loaded.arrays) == set(wanted.arrays)
-    for key, array in loaded.arrays.items():
-        assert array.dtype == np.float32
-        np.testing.assert_array_equal(array, wanted.arrays[key])
+    assert_same(loaded, wanted)
+
+
+def assert_same(loaded, wanted):
+    for mine, theirs in zip(loaded.members, wanted.members, strict=True):
+        assert set(mine) == set(theirs)
+        for key, array in mine.items():
+            assert array.dtype == np.float32
+            np.testing.assert_array_equal(array, theirs[key])
+
+
+def test_so_are_those_of_the_members_of_an_ensemble(tmp_path):
+    config = {**SETTINGS, 'temperatures': [0.7, 2.0, 1.1]}
+    path = tmp_path / 'w.safetensors'
+    header = weights.Header('action', 'w', {'model': 'ensemble', **config}, LABELS)
+    weights.save(path, state_of(create_model('ensemble', 3, **config)), header)
+    _, model = load_recognizer(str(path))
+    again, loaded = load_online(str(path))
+    assert again == header
+    assert loaded.temperatures == model.temperatures == (0.7, 2.0, 1.1)
+    assert (loaded.layers, loaded.sharing, loaded.temperature) == (2, 0.2, 1.5)
+    assert loaded.num_classes == 3
+    assert len(loaded.members) == 3
+    assert set(loaded.members[0]) == set(dict(OnlineSettings(**SETTINGS).shapes(3)))
+    assert_same(loaded, OnlineWeights.of(model))
 
 
 def test_a_copy_does_not_change_with_its_model(saved):
     _, model = load_recognizer(str(saved))
     copy = OnlineWeights.of(model)
-    before = copy.arrays['dense.bias'].copy()
+    before = copy.members[0]['dense.bias'].copy()
     with torch.no_grad():
         model.dense.bias += 1
-    np.testing.assert_array_equal(copy.arrays['dense.bias'], before)
+    np.testing.assert_array_equal(copy.members[0]['dense.bias'], before)
 
 
 def test_answers_are_those_of_pytorch(saved):

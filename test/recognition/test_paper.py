@@ -16,7 +16,7 @@ from action_recognition.datasets.clips import SkeletonClip, frame_stamps
 from action_recognition.errors import UserError
 from action_recognition.recognition.models import create_model, load_recognizer
 from action_recognition.recognition.paper import PaperRecognizer, ReluLstm
-from action_recognition.training.action import ActionConfig
+from action_recognition.training.action_config import ActionConfig
 
 PATH = Path(__file__).resolve().parents[2] / 'benchmarks' / 'paper.py'
 

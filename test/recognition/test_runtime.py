@@ -7,25 +7,36 @@ import pytest
 import torch
 
 from action_recognition.recognition.batch_renorm import fold
+from action_recognition.recognition.ensemble import OnlineEnsemble
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.recognition.online import OnlineRecognizer
 from action_recognition.recognition.online_weights import OnlineWeights
 from action_recognition.recognition.runtime import CpuRuntime
-from action_recognition.recognition.torch_runtime import TorchRuntime, create_runtime
+from action_recognition.recognition.torch_runtime import (
+    EnsembleRuntime,
+    TorchRuntime,
+    create_runtime,
+    torch_runtime,
+)
 
 
-def on_cpu(model: OnlineRecognizer) -> CpuRuntime:
+def on_cpu(model: OnlineRecognizer | OnlineEnsemble) -> CpuRuntime:
     return CpuRuntime(OnlineWeights.of(model))
 
 
-RUNTIMES = [on_cpu, TorchRuntime]
+RUNTIMES = [on_cpu, torch_runtime]
+#: The temperatures of the members, none for a single model.
+MEMBERS = [(), (0.6, 1.7, 1.0)]
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 
 
-def trained(**config) -> OnlineRecognizer:
+def trained(temperatures=(), **config) -> OnlineRecognizer | OnlineEnsemble:
     """A model whose normalisations and attention are far from the identity."""
     torch.manual_seed(0)
-    model = OnlineRecognizer(5, units=12, **config)
+    if temperatures:
+        model = OnlineEnsemble(5, temperatures=temperatures, units=12, **config)
+    else:
+        model = OnlineRecognizer(5, units=12, **config)
     with torch.no_grad():
         for module in model.modules():
             if hasattr(module, 'running_mean'):
@@ -43,9 +54,10 @@ def sequences(people: int, steps: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)
+@pytest.mark.parametrize('members', MEMBERS)
 @pytest.mark.parametrize('config', [{'layers': 3}, {'sharing': 0.2}])
-def test_steps_equal_the_sequence_within_1e5(runtime, config):
-    model = trained(**config)
+def test_steps_equal_the_sequence_within_1e5(runtime, config, members):
+    model = trained(members, **config)
     x = sequences(3, 60)
     with torch.inference_mode():
         expected = model(x).numpy()
@@ -57,8 +69,9 @@ def test_steps_equal_the_sequence_within_1e5(runtime, config):
 
 
 @pytest.mark.parametrize('runtime', RUNTIMES)
-def test_people_join_leave_pause_and_change_order(runtime):
-    model = trained()
+@pytest.mark.parametrize('members', MEMBERS)
+def test_people_join_leave_pause_and_change_order(runtime, members):
+    model = trained(members)
     x = sequences(3, 40)
     with torch.inference_mode():
         expected = model(x).numpy()
@@ -90,13 +103,15 @@ def test_people_join_leave_pause_and_change_order(runtime):
 
 
 @pytest.mark.parametrize('device', DEVICES)
-def test_the_runtime_fits_the_device_and_takes_folded_models(device):
-    model = trained().to(device)
+@pytest.mark.parametrize('members', MEMBERS)
+def test_the_runtime_fits_the_device_and_takes_folded_models(device, members):
+    model = trained(members).to(device)
     x = sequences(2, 10)
     with torch.inference_mode():
         expected = model(x.to(device)).cpu().numpy()
     stream = create_runtime(fold(model))
-    assert isinstance(stream, CpuRuntime if device == 'cpu' else TorchRuntime)
+    on_gpu = EnsembleRuntime if members else TorchRuntime
+    assert isinstance(stream, CpuRuntime if device == 'cpu' else on_gpu)
     stream.add(2)
     for t in range(10):
         answer = stream.step(x[:, t].numpy(), slice(None))

@@ -12,7 +12,7 @@ from teach_recipes import CONFIG, GENTLE, said, unseen
 from action_recognition.recognition.features import ELAPSED
 from action_recognition.recognition.models import create_model
 from action_recognition.training import teach_whole
-from action_recognition.training.action import distillation_loss, loss_of
+from action_recognition.training.action_loss import distillation_loss, loss_of
 from action_recognition.training.teach import teach
 
 

@@ -14,13 +14,18 @@ from training_recipes import LABELS, clips, config
 
 from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.errors import UserError
+from action_recognition.evaluation.action import clip_logits
+from action_recognition.recognition.base import softmax
 from action_recognition.recognition.batch_renorm import set_progress
-from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
+from action_recognition.recognition.ensemble import OnlineEnsemble
 from action_recognition.recognition.models import create_model, load_recognizer
 from action_recognition.training import action, loop
-from action_recognition.training.action_config import ENTRIES
+from action_recognition.training.action_config import ENTRIES, ActionConfig
+from action_recognition.training.action_data import Sampler
+from action_recognition.training.action_loss import loss_of
 from action_recognition.training.augment import AMOUNTS, Augmentation
 from action_recognition.training.background import Background
+from action_recognition.training.tasks import fit_temperature
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -62,6 +67,53 @@ def test_seeds_may_be_trained_one_by_one_into_one_folder(tmp_path, sets):
         assert (together / name).read_text() == (out / name).read_text()
 
 
+def test_an_ensemble_of_all_seeds_is_published_once_they_are_there(tmp_path, sets):
+    settings = config(tmp_path, 'online', seeds=[0, 1], epochs=4, ensemble=True)
+    out = tmp_path / 'out'
+    assert action.run(settings, tmp_path, out, seed=1) == out / 'seed1' / 'tiny.safetensors'
+    assert not (out / 'figures_ensemble.json').exists()
+    path = action.run(settings, tmp_path, out, seed=0)
+    header, model = load_recognizer(str(path))
+    assert isinstance(model, OnlineEnsemble)
+    members = [load_recognizer(str(out / f'seed{k}' / 'tiny.safetensors'))[1] for k in (0, 1)]
+    assert model.temperatures == tuple(member.temperature for member in members)
+    for mine, member in zip(model.members, members, strict=True):
+        for key, value in member.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[key], value)
+    found = json.loads((out / 'figures_ensemble.json').read_text())
+    assert found['seeds'] == header.training['seeds'] == [0, 1]
+    assert 'seed' not in header.training
+    assert model.temperature == pytest.approx(found['temperature'], abs=1e-4)
+    accuracy = found['test']['jhmdb14']['accuracy']
+    assert accuracy == pytest.approx(header.metrics['jhmdb14_accuracy'], abs=1e-4)
+    assert accuracy >= 0.8
+    # The temperature is of models that had not seen what it is fitted to.
+    answers = [clip_logits(member, sets['test'], asked=(1.0,)) for member in members]
+    p = np.mean(
+        [
+            [softmax(logits[-1], member.temperature) for logits in answer]
+            for answer, member in zip(answers, members, strict=True)
+        ],
+        axis=0,
+    )
+    together = [softmax(x[-1], 1.0) for x in clip_logits(model, sets['test'], asked=(1.0,))]
+    np.testing.assert_allclose(together, p, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('model', 'changes', 'message'),
+    [
+        ('online', {'seeds': [0]}, 'several seeds'),
+        ('online', {'seeds': [1, 1]}, 'several seeds'),
+        ('paper', {'seeds': [0, 1]}, 'the online model'),
+        ('ensemble', {'seeds': [0, 1]}, 'the online model'),
+    ],
+)
+def test_ensembles_that_cannot_be_are_refused(tmp_path, model, changes, message):
+    with pytest.raises(UserError, match=message):
+        ActionConfig.load(config(tmp_path, model, ensemble=True, **changes))
+
+
 def test_the_paper_model_trains_by_the_same_loop(tmp_path, sets):
     settings = config(tmp_path, 'paper', epochs=10, refit=False, learning_rate=0.003)
     path = action.run(settings, tmp_path, tmp_path / 'out')
@@ -95,12 +147,12 @@ def stopping(sampler, limit):
 @pytest.mark.parametrize('mixed', [False, True], ids=['clips', 'strings and background'])
 def test_a_stopped_run_resumes_exactly(tmp_path, sets, people, recordings, mixed):
     changes = {'strings': 0.3, 'background': 0.3} if mixed else {}
-    settings = action.ActionConfig.load(config(tmp_path, 'online', **changes))
+    settings = ActionConfig.load(config(tmp_path, 'online', **changes))
     labels = (*LABELS, BACKGROUND_LABEL)
 
     def fit(out, limit=None, resume=False):
         background = Background(people, recordings) if mixed else None
-        sampler = action.Sampler(settings, sets['train'], labels, {}, background)
+        sampler = Sampler(settings, sets['train'], labels, {}, background)
         stop = stopping(sampler, limit)
         try:
             return action.fit(settings, 0, sampler, labels, (), tmp_path / out, resume)
@@ -119,8 +171,8 @@ def test_a_stopped_run_resumes_exactly(tmp_path, sets, people, recordings, mixed
 
 
 def test_a_run_is_resumed_with_its_own_data_alone(tmp_path, sets):
-    settings = action.ActionConfig.load(config(tmp_path, 'online', epochs=1))
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+    settings = ActionConfig.load(config(tmp_path, 'online', epochs=1))
+    sampler = Sampler(settings, sets['train'], LABELS, {})
 
     def fit(data, resume=True):
         return action.fit(settings, 0, sampler, LABELS, (), tmp_path / 'out', resume, data=data)
@@ -132,8 +184,8 @@ def test_a_run_is_resumed_with_its_own_data_alone(tmp_path, sets):
 
 
 def test_training_is_a_plain_loop_on_one_device(tmp_path, sets):
-    settings = action.ActionConfig.load(config(tmp_path, 'online', epochs=2))
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
+    settings = ActionConfig.load(config(tmp_path, 'online', epochs=2))
+    sampler = Sampler(settings, sets['train'], LABELS, {})
     average = action.fit(settings, 0, sampler, LABELS, (), tmp_path / 'out', False)
 
     loop.seed_everything(0)
@@ -149,108 +201,12 @@ def test_training_is_a_plain_loop_on_one_device(tmp_path, sets):
             rate = settings.learning_rate * loop.cosine(progress, settings.warm_up)
             optimiser.param_groups[0]['lr'] = rate
             optimiser.zero_grad()
-            action.loss_of(model, batch, settings)[0].backward()
+            loss_of(model, batch, settings)[0].backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_gradient)
             optimiser.step()
             ema.update(model)
     for mine, theirs in zip(average.parameters(), ema.model.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
-
-
-def loss_of_clips(model, batch, target, config):
-    """The loss of clips that show one action each, written for them alone."""
-    logits = model(batch.x, batch.mask)
-    steps = logits.shape[1]
-    losses = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1),
-        target.repeat_interleave(steps),
-        reduction='none',
-        label_smoothing=config.label_smoothing,
-    ).unflatten(0, (-1, steps))
-    since = batch.x[..., ELAPSED].cumsum(1)
-    weights = batch.mask * -torch.expm1(-(since + 0.03) / config.settling_time)
-    mean = (losses * weights).sum(1) / weights.sum(1)
-    last = batch.mask.sum(1) - 1
-    return torch.lerp(mean, losses[torch.arange(len(last)), last], config.final_share).mean()
-
-
-def test_the_loss_of_single_clips_knows_no_segments(sets):
-    settings = action.ActionConfig('t', 'online', label_smoothing=0.1, final_share=0.3)
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
-    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
-    model = create_model('online', 2, units=8).eval()
-    loss, right = action.loss_of(model, batch, settings)
-    expected = loss_of_clips(model, batch, batch.target[:, 0], settings)
-    torch.testing.assert_close(loss, expected, rtol=0, atol=0)
-    last = batch.mask.sum(1) - 1
-    answer = model(batch.x)[torch.arange(6), last].argmax(1)
-    assert right == (answer == batch.target[:, 0]).sum()
-
-
-def test_mixing_takes_at_least_half_of_a_sample_and_leaves_its_time_alone(sets):
-    torch.manual_seed(3)
-    settings = action.ActionConfig('t', 'online', mixup=0.4)
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
-    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
-    mixed, other, own = action._mix(batch, settings.mixup)
-    assert 0.5 <= own < 1
-    torch.testing.assert_close(mixed.x[..., ELAPSED], batch.x[..., ELAPSED])
-    for row in range(6):
-        # What was mixed in, by the length of time it lasts, is one of the samples.
-        added = (mixed.x[row] - own * batch.x[row]) / (1 - own)
-        partners = [
-            k
-            for k in range(6)
-            if torch.allclose(added[:8, 1:], batch.x[k, :8, 1:], atol=1e-3)  # all have 8 frames
-        ]
-        assert len(partners) == 1
-        both = batch.mask[row] & batch.mask[partners[0]]
-        torch.testing.assert_close(mixed.x[row][~both], batch.x[row][~both])
-        assert (other.target[row][both] == batch.target[partners[0]][both]).all()
-        assert (other.target[row][~both] == batch.target[row][~both]).all()
-
-    model = create_model('online', 2, units=8).eval()
-    torch.manual_seed(3)
-    loss, _ = action.loss_of(model, batch, settings)
-    plain = action.ActionConfig('t', 'online')
-    parts = [
-        action.loss_of(model, mixed._replace(target=b.target), plain)[0] for b in (batch, other)
-    ]
-    torch.testing.assert_close(loss, own * parts[0] + (1 - own) * parts[1])
-
-
-def test_the_loss_ignores_padding(sets):
-    settings = action.ActionConfig('t', 'online')
-    sampler = action.Sampler(settings, sets['train'], LABELS, {})
-    batch = sampler.make([(k,) for k in range(6)], np.random.default_rng(0))
-    model = create_model('online', 2, units=8).eval()
-    garbage = batch._replace(x=torch.where(batch.mask[..., None], batch.x, 5.0))
-    garbage.x[..., ELAPSED] = batch.x[..., ELAPSED]
-    torch.testing.assert_close(
-        action.loss_of(model, garbage, settings)[0], action.loss_of(model, batch, settings)[0]
-    )
-
-
-def test_the_loss_begins_anew_with_every_action():
-    """Three actions of 2, 3 and 2 frames, one not scored; the answer is the frame's own logits."""
-    settings = action.ActionConfig('t', 'online', label_smoothing=0.0, final_share=0.4)
-    target = torch.tensor([[0, 0, -1, 1, 1, 1, 0, 0, -1]])
-    x = torch.zeros(1, 9, ONLINE_FEATURES)
-    x[:, 1:, ELAPSED] = 0.1
-    logits = torch.randn(1, 9, 2, generator=torch.Generator().manual_seed(0))
-    batch = action.Batch(x, torch.ones(1, 9, dtype=torch.bool), target)
-    loss, right = action.loss_of(lambda _x, _mask: logits, batch, settings)
-
-    scored = [0, 1, 3, 4, 5, 6, 7]
-    losses = torch.nn.functional.cross_entropy(
-        logits[0, scored], target[0, scored], reduction='none'
-    )
-    since = torch.tensor([0.0, 0.1, 0.0, 0.1, 0.2, 0.0, 0.1])
-    weights = 1 - torch.exp(-(since + 0.03) / settings.settling_time)
-    mean = (losses * weights).sum() / weights.sum()
-    final = losses[[1, 4, 6]].mean()
-    torch.testing.assert_close(loss, 0.6 * mean + 0.4 * final)
-    assert right == (logits[0, 7].argmax() == 0)
 
 
 def test_temperature_undoes_overconfidence():
@@ -259,8 +215,8 @@ def test_temperature_undoes_overconfidence():
     logits = rng.normal(0, 1, (400, 3, 2)).astype(np.float32)
     logits += np.eye(2, dtype=np.float32)[truth][:, None] * 1.0
     labelled = [replace(c, label=LABELS[k]) for c, k in zip(clips(400, 0), truth, strict=True)]
-    plain = action.fit_temperature(list(logits), labelled, LABELS)
-    loud = action.fit_temperature(list(logits * 4), labelled, LABELS)
+    plain = fit_temperature(list(logits), labelled, LABELS)
+    loud = fit_temperature(list(logits * 4), labelled, LABELS)
     assert loud == pytest.approx(4 * plain, rel=1e-2)
 
 
@@ -275,7 +231,7 @@ def test_temperature_undoes_overconfidence():
     ],
 )
 def test_published_configs_load(name):
-    settings = action.ActionConfig.load(ROOT / 'config' / 'train' / f'{name}.yaml')
+    settings = ActionConfig.load(ROOT / 'config' / 'train' / f'{name}.yaml')
     assert settings.name == name
     assert settings.augmentation != Augmentation()
     create_model(settings.model, 32, **settings.settings)
@@ -330,7 +286,7 @@ def test_published_configs_load(name):
 )
 def test_wrong_configs_are_refused(tmp_path, changes, message):
     with pytest.raises(UserError, match=message) as caught:
-        action.ActionConfig.load(config(tmp_path, **{'model': 'online', **changes}))
+        ActionConfig.load(config(tmp_path, **{'model': 'online', **changes}))
     assert '\n' not in str(caught.value)
 
 
@@ -343,7 +299,7 @@ def test_a_wrong_seed_is_refused_before_the_work(tmp_path, seed):
 
 def test_every_number_of_a_config_has_a_range():
     """And one that the default lies in: a config of defaults can be made."""
-    settings = action.ActionConfig('t', 'online')
+    settings = ActionConfig('t', 'online')
     numbers = {k for k, v in vars(settings).items() if isinstance(v, (bool, int, float))}
     assert numbers == ENTRIES.keys()
     assert vars(settings.augmentation).keys() == AMOUNTS.keys()
@@ -354,7 +310,7 @@ def test_a_config_that_is_a_base_of_itself_is_refused(tmp_path, bases):
     for name, base in zip(('a.yaml', 'b.yaml'), bases, strict=False):
         (tmp_path / name).write_text(f'base: {base}\n')
     with pytest.raises(UserError, match=r'a\.yaml is a base of itself'):
-        action.ActionConfig.load(tmp_path / 'a.yaml')
+        ActionConfig.load(tmp_path / 'a.yaml')
 
 
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):
@@ -362,4 +318,4 @@ def test_a_config_that_is_not_yaml_is_refused(tmp_path):
     for text in ('a: [', '', '[1, 2]', '3: 4'):
         path.write_text(text)
         with pytest.raises(UserError, match=r'cannot use training config .*c\.yaml'):
-            action.ActionConfig.load(path)
+            ActionConfig.load(path)

@@ -24,7 +24,9 @@ from safetensors.torch import save_file
 
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.training import loop
-from action_recognition.training.action import ActionConfig, Sampler, fit
+from action_recognition.training.action import fit
+from action_recognition.training.action_config import ActionConfig
+from action_recognition.training.action_data import Sampler
 
 torch.set_num_threads(1)
 rng = np.random.default_rng(0)
