@@ -234,8 +234,8 @@ class NetworkEstimator:
         fitted, scale = fit(image, self.config.input_size)
         ((xy, score),) = self.people(fitted[None])
         # Pixel centres: the centre of the first pixel is (0, 0) before and after scaling.
-        xy = (xy + 0.5) / scale - 0.5
-        return Poses(xy, score, stamp=stamp, image_size=size)
+        people = in_image(People((xy + 0.5) / scale - 0.5, score), size)
+        return Poses(*people, stamp=stamp, image_size=size)
 
     def close(self) -> None:
         """Give back the memory of the device; the estimator cannot be used after."""
@@ -274,6 +274,19 @@ def image_size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f'expected an (h, w, 3) uint8 image, not {image.shape} {image.dtype}')
     return image.shape[1], image.shape[0]
+
+
+def in_image(people: People, size: tuple[int, int]) -> People:
+    """What is found within an image (width, height), in its pixels, whatever found it.
+
+    Joints that were guessed beyond the border are not found, nor is a person who has no other.
+    """
+    # A comparison with NaN is False, which is the answer wanted here.
+    inside = ((people.xy >= -0.5) & (people.xy <= np.array(size) - 0.5)).all(-1)
+    xy = np.where(inside[..., None], people.xy, np.float32(np.nan))
+    score = np.where(inside, people.score, np.float32(0))
+    found = score.any(1)
+    return People(xy[found], score[found])
 
 
 def fit(image: npt.NDArray[np.uint8], input_size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:

@@ -24,6 +24,7 @@ from action_recognition.pose.estimator import (
     CropEstimator,
     PoseEstimator,
     image_size,
+    in_image,
     prepare,
     sees_crops,
 )
@@ -256,7 +257,7 @@ class Gaze:
         size = self.config.crop_size
         found = estimator.people(cut(image, regions, size))
         seen = [
-            _inside(People(to_image(people.xy, region, size), people.score), known.image_size)
+            in_image(People(to_image(people.xy, region, size), people.score), known.image_size)
             for people, region in zip(found, regions, strict=True)
         ]
         pairs = []
@@ -280,17 +281,6 @@ class Gaze:
         }
         self._search = not missed <= self._lost
         self._lost = missed
-
-
-def _inside(people: People, size: tuple[int, int]) -> People:
-    """Without the joints that were made up beyond the border of the image."""
-    with np.errstate(invalid='ignore'):
-        beyond = (people.xy < -0.5) | (people.xy > np.array(size) - 0.5)
-    outside = np.any(beyond, -1)
-    return People(
-        np.where(outside[..., None], np.float32(np.nan), people.xy),
-        np.where(outside, np.float32(0), people.score),
-    )
 
 
 def _is_among(person: People, others: list[People]) -> bool:

@@ -10,13 +10,14 @@ import torch
 from action_recognition import weights
 from action_recognition.errors import UserError
 from action_recognition.pose.calibration import ScoreCalibration
-from action_recognition.pose.decode import DecoderConfig
+from action_recognition.pose.decode import DecoderConfig, People
 from action_recognition.pose.estimator import (
     PADDING,
     EstimatorConfig,
     NetworkEstimator,
     create_estimator,
     fit,
+    in_image,
 )
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.targets import encode
@@ -90,6 +91,28 @@ def test_joints_come_back_in_pixels_of_the_image(size):
     assert (poses.stamp, poses.image_size) == (42, size)
     np.testing.assert_array_equal(poses.track_id, [-1])
     np.testing.assert_allclose(poses.xy[0], there, atol=0.1)
+
+
+def test_joints_guessed_in_the_padding_are_not_found():
+    """The input of this image has 7 rows of padding below, in the middle of which joints lie."""
+    size = 1001, 333
+    below = SKELETON * np.float32(0.8) + np.float32([300, -19])
+    beyond = below[:, 1] > size[1] - 0.5
+    assert 0 < beyond.sum() < 3
+    poses = estimator_of(KnowsTheAnswer(below, size)).estimate(np.zeros((*size[::-1], 3), np.uint8))
+    np.testing.assert_array_equal(poses.seen[0], ~beyond)
+    np.testing.assert_allclose(poses.xy[0][~beyond], below[~beyond], atol=0.5)
+
+
+def test_in_image_takes_whole_pixels_and_nobody_without_a_joint():
+    xy = np.full((3, 14, 2), np.nan, np.float32)
+    xy[0, :4] = [(-0.5, -0.5), (63.5, 47.5), (-0.6, 5), (5, 47.6)]
+    xy[1, 0] = 70, 5
+    xy[2, 5] = 5, 5
+    found = in_image(People(xy, np.where(np.isnan(xy[..., 0]), np.float32(0), 0.7)), (64, 48))
+    assert np.argwhere(found.score == np.float32(0.7)).tolist() == [[0, 0], [0, 1], [1, 5]]
+    np.testing.assert_array_equal(found.score > 0, np.isfinite(found.xy).all(-1))
+    assert found.xy.dtype == found.score.dtype == np.float32
 
 
 @pytest.mark.parametrize('size', [(480, 640), (640, 480), (100, 1000), (17, 23), (1, 1)])

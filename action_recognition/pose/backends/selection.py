@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from action_recognition.pose.decode import DecoderConfig
+from action_recognition.pose.decode import DecoderConfig, People
+from action_recognition.pose.estimator import in_image
 from action_recognition.skeleton import Poses
 
 
@@ -19,13 +20,11 @@ def select(poses: Poses, config: DecoderConfig) -> Poses:
         config: least score of a joint, least number and least mean score of the joints of a
             person, most people; the rest is about our own network's maps.
     """
-    with np.errstate(invalid='ignore'):
-        beyond = (poses.xy < -0.5) | (poses.xy > np.array(poses.image_size) - 0.5)
-    counts = (poses.score >= config.joint_threshold) & poses.seen & ~beyond.any(-1)
-    score = np.where(counts, poses.score, 0)
-    number = counts.sum(1)
+    xy, score = in_image(People(poses.xy, poses.score), poses.image_size)
+    score = np.where(score >= config.joint_threshold, score, 0)
+    number = (score > 0).sum(1)
     mean = score.sum(1) / np.maximum(number, 1)
     people = (number >= max(config.min_joints, 1)) & (mean >= config.min_score)
     order = np.argsort(-score.mean(1), kind='stable')
     chosen = order[people[order]][: config.max_people]
-    return Poses(poses.xy[chosen], score[chosen], stamp=poses.stamp, image_size=poses.image_size)
+    return Poses(xy[chosen], score[chosen], stamp=poses.stamp, image_size=poses.image_size)
