@@ -282,7 +282,7 @@ def in_image(people: People, size: tuple[int, int]) -> People:
     Joints that were guessed beyond the border are not found, nor is a person who has no other.
     """
     # A comparison with NaN is False, which is the answer wanted here.
-    inside = ((people.xy >= -0.5) & (people.xy <= np.array(size) - 0.5)).all(-1)
+    inside = np.all((people.xy >= -0.5) & (people.xy <= np.array(size) - 0.5), -1)
     xy = np.where(inside[..., None], people.xy, np.float32(np.nan))
     score = np.where(inside, people.score, np.float32(0))
     found = score.any(1)
