@@ -13,14 +13,21 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from action_recognition.pose.backbone import STRIDE
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import to_pixels
-from action_recognition.skeleton import LIMBS, NUM_JOINTS, FloatArray
+from action_recognition.skeleton import FLIP, LIMBS, NUM_JOINTS, FloatArray
 from action_recognition.threads import one_torch_thread
 
 #: How far from the middle of a person a joint may lie to which no limb leads, in parts of the
 #: longer side of the box round the joints that limbs do lead to.
 REACH = 0.7
+#: The joints that there are twice.
+RIGHT = np.array([joint for joint in range(NUM_JOINTS) if FLIP[joint] > joint])
+LEFT = np.array(FLIP)[RIGHT]
+#: Pixels of the network's input within which a left and a right joint were taken for one, and from
+#: which on their places are two; and how high, beside the first choice, another peak must be.
+TOGETHER, APART, RIVAL = STRIDE, 1.5 * STRIDE, 0.8
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,13 @@ def assemble(
 ) -> npt.NDArray[np.int64]:
     """Join the candidate joints of one image to people along the limbs.
 
-    Limb by limb, each pair of joint types is matched as an assignment problem; then joints that
-    are linked belong together. Where two groups would give a person a second joint of a kind,
-    the weaker link is cut. What is left over goes to people who lack it (`_complete`).
+    Limb by limb, each pair of joint types is matched as an assignment problem; joints that are
+    linked belong together. The limbs are a tree, so nobody gets two joints of a kind. What is left
+    over goes to people who lack it (`_complete`), and where left and right were taken to be in
+    one place, they get two if there are two (`_part`).
 
     Args:
-        cells: (14, k, 2) places of the candidates, in any unit.
+        cells: (14, k, 2) places of the candidates, in pixels of the network's input.
         score: (14, k) height of the candidates, best first, 0 for none.
         limbs: (13, k, k) from `limb_scores`.
 
@@ -158,25 +166,14 @@ def assemble(
         person first.
     """
     counts = (score > 0).sum(1)
-    links: list[tuple[float, int, int, int, int]] = []
-    for (a, b), gains in zip(LIMBS, limbs, strict=True):
-        gain = gains[: counts[a], : counts[b]]
-        rows, columns = linear_sum_assignment(gain, maximize=True)
-        links += [
-            (value, a, i, b, j)
-            for value, i, j in zip(
-                gain[rows, columns].tolist(), rows.tolist(), columns.tolist(), strict=True
-            )
-            if value >= config.limb_threshold
-        ]
     groups = {(joint, k): {joint: k} for joint in range(NUM_JOINTS) for k in range(counts[joint])}
-    for _, a, i, b, j in sorted(links, reverse=True):
-        one, two = groups[a, i], groups[b, j]
-        if one is two or one.keys() & two.keys():
-            continue
-        one.update(two)
-        for node in two.items():
-            groups[node] = one
+    for (a, b), gains in zip(LIMBS, limbs, strict=True):  # from the neck outwards
+        gain = gains[: counts[a], : counts[b]]
+        linked = gain >= config.limb_threshold
+        pairs = linear_sum_assignment(np.where(linked, gain, 0), maximize=True)
+        for i, j in zip(*(part[linked[pairs]].tolist() for part in pairs), strict=True):
+            groups[a, i][b] = j
+            groups[b, j] = groups[a, i]
     people = []
     for group in {id(group): group for group in groups.values()}.values():
         if len(group) >= config.min_joints:
@@ -188,6 +185,7 @@ def assemble(
     for row, (_, group) in zip(index, people, strict=True):
         row[list(group)] = list(group.values())
     _complete(index, cells, counts)
+    _part(index, cells, score)
     return index
 
 
@@ -214,6 +212,30 @@ def _complete(
             ]
             if near and k not in taken:
                 people[min(near)[1]][2][j] = k
+
+
+def _part(index: npt.NDArray[np.int64], cells: FloatArray, score: FloatArray) -> None:
+    """Give two places to the left and the right joint of somebody for whom both chose the same.
+
+    Where left and right are hard to tell, both maps have peaks at both, and the higher one may be
+    the same in both. Then the two places are chosen together: the pair of them with the highest
+    peaks, of those that nobody else has and that are nearly as high (`RIVAL`) as the first choice.
+    """
+    one, other = index[:, RIGHT], index[:, LEFT]
+    both = (one >= 0) & (other >= 0)
+    distance = np.linalg.norm(cells[RIGHT, one] - cells[LEFT, other], axis=-1)
+    for row, pair in zip(*np.nonzero(both & (distance < TOGETHER)), strict=True):
+        choices = []
+        for joint in RIGHT[pair], LEFT[pair]:
+            taken = np.delete(index[:, joint], row)
+            rivals = np.flatnonzero(score[joint] >= RIVAL * score[joint, index[row, joint]])
+            choices.append((joint, np.setdiff1d(rivals, taken)))
+        (a, rights), (b, lefts) = choices
+        gap = np.linalg.norm(cells[a, rights][:, None] - cells[b, lefts], axis=-1)
+        sure = np.where(gap > APART, score[a, rights][:, None] + score[b, lefts], 0)
+        i, j = np.unravel_index(sure.argmax(), sure.shape)
+        if sure[i, j] > 0:
+            index[row, a], index[row, b] = rights[i], lefts[j]
 
 
 @torch.inference_mode()

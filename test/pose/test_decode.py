@@ -165,6 +165,59 @@ def test_nobody_gets_a_second_joint_of_a_kind():
     assert (index == 0).all()
 
 
+def test_a_limb_is_not_given_up_for_one_that_is_none():
+    """The largest sum of all gains would pair both, by two limbs that hardly are."""
+    score = np.zeros((14, 2), np.float32)
+    score[:, 0] = 0.9
+    score[Joint.LEFT_WRIST, 1] = score[Joint.LEFT_ELBOW, 1] = 0.8
+    limbs = np.full((13, 2, 2), 0.9, np.float32)
+    forearm = LIMBS.index((Joint.LEFT_ELBOW, Joint.LEFT_WRIST))
+    limbs[forearm] = [[0.8, 0.1], [0.1, -0.9]]
+    index = assemble(np.zeros((14, 2, 2)), score, limbs, CONFIG)
+    assert index[0, Joint.LEFT_WRIST] == 0
+
+
+def wrists(right, left):
+    """Place and score of right and left wrist, by the heights of two peaks in the maps of each.
+
+    The places are 27.5 and 75.5 pixels from the left; no limb leads to either.
+    """
+    person = PERSON.copy()
+    person[Joint.RIGHT_WRIST], person[Joint.LEFT_WRIST] = (27.5, 91.5), (75.5, 91.5)
+    joints, limbs = maps_of(person)
+    one, other = joints[0, Joint.RIGHT_WRIST].clone(), joints[0, Joint.LEFT_WRIST].clone()
+    for side, heights in ((Joint.RIGHT_WRIST, right), (Joint.LEFT_WRIST, left)):
+        joints[0, side] = torch.maximum(heights[0] * one, heights[1] * other)
+        limb = next(k for k, (_, end) in enumerate(LIMBS) if end == side)
+        limbs[0, 2 * limb : 2 * limb + 2] = 0
+    (xy,), (score,) = decode_one(StageOutput(joints, limbs))
+    return [
+        (round(float(xy[side, 0]), 1), round(float(score[side]), 2))
+        for side in (Joint.RIGHT_WRIST, Joint.LEFT_WRIST)
+    ]
+
+
+def test_left_and_right_that_chose_one_place_get_two():
+    assert wrists((0.7, 0.1), (0.1, 0.6)) == [(27.5, 0.7), (75.5, 0.6)]  # each its own
+    # Both prefer the first: .7 + .55 is more than .58 + .65.
+    assert wrists((0.7, 0.58), (0.65, 0.55)) == [(27.5, 0.7), (75.5, 0.55)]
+    assert wrists((0.7, 0.65), (0.65, 0.55)) == [(75.5, 0.65), (27.5, 0.65)]
+    # The second peak of neither is a rival: they may well be in one place.
+    assert wrists((0.7, 0.5), (0.65, 0.5)) == [(27.5, 0.7), (27.5, 0.65)]
+
+
+def test_no_place_is_taken_from_somebody_else():
+    score = np.zeros((14, 2), np.float32)
+    score[:, 0], score[:, 1] = 0.9, 0.8
+    cells = np.zeros((14, 2, 2))
+    cells[:, 0] = PERSON
+    cells[:, 1] = PERSON + np.array([100, 0])
+    cells[Joint.LEFT_KNEE, 0] = cells[Joint.RIGHT_KNEE, 0]
+    limbs = np.tile(np.eye(2, dtype=np.float32), (13, 1, 1))
+    index = assemble(cells, score, limbs, CONFIG)
+    assert index.tolist() == [[0] * 14, [1] * 14]
+
+
 # The slow way: one cell, one sample, one candidate, one permutation at a time.
 
 
@@ -248,6 +301,7 @@ def slow_decode(joints, limbs, config):
     links = []
     for limb, (a, b) in enumerate(LIMBS):
         gain = strength[limb, : len(peaks[a]), : len(peaks[b])]
+        gain = np.where(gain >= config.limb_threshold, gain, 0)
         links += [(gain[i, j], (a, i), (b, j)) for i, j in slow_matching(gain)]
     people = [{(joint, k)} for joint in range(14) for k in range(len(peaks[joint]))]
     for value, first, second in sorted(links, reverse=True):
@@ -278,7 +332,33 @@ def slow_decode(joints, limbs, config):
             ]
             if (joint, k) not in taken and min(distances, default=1) < 1:
                 rows[int(np.argmin(distances))][joint] = (*place, score)
+    for row in rows:
+        for name in ('SHOULDER', 'ELBOW', 'WRIST', 'HIP', 'KNEE', 'ANKLE'):
+            slow_part(rows, row, Joint[f'RIGHT_{name}'], Joint[f'LEFT_{name}'], peaks)
     return rows
+
+
+def slow_part(rows, row, right, left, peaks):
+    """Two places for a right and a left joint of a person that are within a cell of each other."""
+    if right not in row or left not in row or slow_distance(row[right], row[left]) >= 8:
+        return
+    choices = {}
+    for joint in (right, left):
+        held = [other[joint] for other in rows if other is not row and joint in other]
+        places = [(8 * x + 3.5, 8 * y + 3.5, score) for x, y, score in peaks[joint]]
+        choices[joint] = [p for p in places if p not in held and p[2] >= 0.8 * row[joint][2]]
+    pairs = [
+        (one[2] + two[2], one, two)
+        for one in choices[right]
+        for two in choices[left]
+        if slow_distance(one, two) > 12
+    ]
+    if pairs:
+        _, row[right], row[left] = max(pairs)
+
+
+def slow_distance(one, two):
+    return np.hypot(one[0] - two[0], one[1] - two[1])
 
 
 def assert_same_people(people, rows):
