@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from action_recognition.pose.deployed import Images
 from action_recognition.pose.heads import StageOutput
@@ -31,9 +34,19 @@ def merge_mirrored(output: StageOutput) -> StageOutput:
     """
     joints, mirrored_joints = output.joints.chunk(2)
     limbs, mirrored_limbs = output.limbs.chunk(2)
-    fields = mirrored_limbs.flip(-1).unflatten(1, (len(LIMBS), 2))[:, FLIPPED_LIMBS]
-    towards = torch.tensor((-1.0, 1.0), device=fields.device).view(2, 1, 1)
-    return StageOutput(
-        (joints + mirrored_joints.flip(-1)[:, FLIP]) / 2,
-        (limbs + (fields * towards).flatten(1, 2)) / 2,
-    )
+    flipped_joints, flipped_channels, towards = _constants(output.joints.device)
+    mirrored_joints = mirrored_joints.flip(-1).index_select(1, flipped_joints)
+    mirrored_limbs = mirrored_limbs.flip(-1).index_select(1, flipped_channels) * towards
+    return StageOutput((joints + mirrored_joints) / 2, (limbs + mirrored_limbs) / 2)
+
+
+@lru_cache
+@torch.inference_mode(False)  # what is kept must be of use outside as well
+def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps of the other side, and the signs of the fields: made once on a device.
+
+    Anything that is handed over in every image has a GPU waited for.
+    """
+    joints, limbs = (torch.tensor(order, device=device) for order in (FLIP, FLIPPED_LIMBS))
+    channels = torch.stack([2 * limbs, 2 * limbs + 1], 1).flatten()
+    return joints, channels, torch.tensor([-1.0, 1.0] * len(LIMBS), device=device).view(-1, 1, 1)

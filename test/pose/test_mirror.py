@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.mirror import merge_mirrored, with_mirrored
@@ -51,3 +52,38 @@ def test_merge_is_a_mean(xy):
     merged = merge_mirrored(blind)
     torch.testing.assert_close(merged.joints[0], maps.joints[0] / 2)
     torch.testing.assert_close(merged.limbs[0], maps.limbs[0] / 2)
+
+
+class Called(TorchFunctionMode):
+    """Notes what is called in torch, `functions`."""
+
+    def __init__(self):
+        super().__init__()
+        self.functions = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.functions.add(func)
+        return func(*args, **kwargs or {})
+
+
+def test_no_numbers_of_python_are_handed_to_the_device_in_every_image(xy):
+    """`tensor` and an index of numbers have a GPU waited for."""
+    maps = maps_of(xy)
+    merge_mirrored(maps)
+    with Called() as called:
+        merge_mirrored(maps)
+    assert torch.Tensor.flip in called.functions
+    assert not called.functions & {torch.tensor, torch.as_tensor, torch.Tensor.__getitem__}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_is_not_waited_for(xy):
+    maps = StageOutput(*(part.cuda() for part in maps_of(xy)))
+    merge_mirrored(maps)
+    try:
+        torch.cuda.set_sync_debug_mode('error')
+        merged = merge_mirrored(maps)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    torch.testing.assert_close(merged.joints[0], maps.joints[0])
+    torch.testing.assert_close(merged.limbs[0], maps.limbs[0])
