@@ -162,15 +162,16 @@ def evaluate(
 
     Returns:
         pck_limb12, pck_all14, per_joint, n (people), detected (part of them with any joint),
-        score_ece (of the scores of joints as probabilities that they are right), ms_per_image
-        (median of the whole estimate); for coco also `pck_full_frame_limb12` and
-        `n_full_frame`, of whole photographs (`full_frame`); for jhmdb `ghosts_per_image` and
-        `n_empty`, of what is beside the people (`ghosts`).
+        score_ece (of the scores of joints as probabilities that they are right) and
+        score_ece_per_joint, ms_per_image (median of the whole estimate); for coco also
+        `pck_full_frame_limb12` and `n_full_frame`, of whole photographs (`full_frame`); for jhmdb
+        `ghosts_per_image` and `n_empty`, of what is beside the people (`ghosts`).
     """
     root = data / set_name if (data / set_name).is_dir() else data
     people = spread(SETS[set_name](root), limit)
     answers = [ask(estimator, p) for p in tqdm(people, unit='image', desc=set_name, disable=None)]
     table = np.stack([answer.right for answer in answers])
+    score = np.stack([answer.score for answer in answers])
     if report:
         cv2.imwrite(str(report / 'sheet.jpg'), picture_sheet(answers))
     return {
@@ -180,8 +181,11 @@ def evaluate(
         'pck_all14': float(np.nanmean(table)),
         'per_joint': dict(zip(JOINT_NAMES, np.nanmean(table, 0).tolist(), strict=True)),
         'n': len(people),
-        'detected': float(np.mean([(answer.score > 0).any() for answer in answers])),
-        'score_ece': score_ece(answers),
+        'detected': float(np.mean((score > 0).any(1))),
+        'score_ece': score_ece(score, table),
+        'score_ece_per_joint': {
+            name: score_ece(score[:, j], table[:, j]) for j, name in enumerate(JOINT_NAMES)
+        },
         **(full_frame(root, estimator, limit) if set_name == 'coco' else {}),
         **(ghosts(root, estimator, limit) if set_name == 'jhmdb' else {}),
         'ms_per_image': 1e3 * float(np.median([answer.seconds for answer in answers])),
@@ -197,10 +201,13 @@ def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
     return [items[i] for i in np.linspace(0, len(items) - 1, limit).astype(int)]
 
 
-def score_ece(answers: Sequence[Answer]) -> float | None:
-    """Expected calibration error of the scores of the joints found; None if none counts."""
-    score = np.stack([answer.score for answer in answers])
-    right = np.stack([answer.right for answer in answers])
+def score_ece(score: FloatArray, right: FloatArray) -> float | None:
+    """Expected calibration error of the scores of the joints found; None if none counts.
+
+    Args:
+        score: 0 where a joint was not found, which does not count.
+        right: the same shape, as `correct_joints`.
+    """
     counts = (score > 0) & np.isfinite(right)
     if not counts.any():
         return None

@@ -300,7 +300,6 @@ def calibrate(path: Path, people: list[Person], input_size: int) -> None:
     estimator.close()
     score = np.stack([answer.score for answer in answers])
     right = np.stack([answer.right for answer in answers])
-    counts = (score > 0) & np.isfinite(right)
-    if counts.any():
-        calibration = fit_score(score[counts], right[counts]).to_header()
+    if ((score > 0) & np.isfinite(right)).any():
+        calibration = fit_score(score, right).to_header()
         weights.save(path, state, replace(header, calibration=calibration))

@@ -5,38 +5,71 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from action_recognition.pose.calibration import ScoreCalibration, logit
+from action_recognition.skeleton import NUM_JOINTS
 
-#: Keeps the slope positive and finite where few joints, or clean ones, would drive it away.
+#: Weight of the squared distance from where a fit begins, beside the mean log loss: keeps the slope
+#: positive and finite where clean answers would drive it away.
 PRIOR = 1e-3
+#: A kind of joint gets its own curve from this many right and this many wrong answers on.
+LEAST = 50
 
 
 def fit_score(scores: npt.ArrayLike, correct: npt.ArrayLike) -> ScoreCalibration:
     """The calibration under which the joints of a validation part are most likely.
 
+    Each kind of joint gets its own curve. Where fewer than `LEAST` of its answers are right, or
+    wrong, it gets the curve of all joints taken together.
+
     Args:
-        scores: (n,) heights of the joints that were found, in (0, 1], uncalibrated.
-        correct: (n,) whether each lies within 0.2 torso sizes of the truth
-            (`evaluation.pose.correct_joints`); those that do not count left out.
+        scores: (n, 14) heights of the peaks in [0, 1], uncalibrated; 0 for a joint that was not
+            found, which does not count.
+        correct: (n, 14) 1 if it lies within 0.2 torso sizes of the truth, 0 if not, NaN where it
+            does not count (`evaluation.pose.correct_joints`).
 
     Raises:
-        ValueError: there is no joint, or the two differ in length.
+        ValueError: no joint counts, or the two are not both of shape (n, 14).
     """
-    x = logit(scores).ravel().astype(np.float64)
-    y = np.asarray(correct, np.float64).ravel()
-    if len(x) != len(y) or not len(x):
-        raise ValueError(f'as many scores as answers are needed, not {len(x)} and {len(y)}')
+    scores, correct = np.asarray(scores, np.float32), np.asarray(correct, np.float64)
+    if scores.shape != correct.shape or scores.shape[1:] != (NUM_JOINTS,):
+        raise ValueError(
+            f'scores and answers of {NUM_JOINTS} joints are needed, '
+            f'not {scores.shape} and {correct.shape}'
+        )
+    counts = (scores > 0) & np.isfinite(correct)
+    if not counts.any():
+        raise ValueError('no joint was found that counts')
+    x = logit(scores).astype(np.float64)
+    common = _curve(x[counts], correct[counts], np.zeros(2))
+    curves = np.tile(common, (NUM_JOINTS, 1))
+    for joint, used in enumerate(counts.T):
+        right = correct[used, joint]
+        if min(right.sum(), (1 - right).sum()) >= LEAST:
+            curves[joint] = _curve(x[used, joint], right, common)
+    return ScoreCalibration(np.exp(curves[:, 0]), curves[:, 1])
+
+
+def _curve(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], begin: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Logarithm of the slope, which keeps that positive, and offset of the curve through answers.
+
+    Args:
+        x: (n,) logits of heights.
+        y: (n,) 1 or 0.
+        begin: (2,) what it stays near where the answers say little.
+    """
 
     def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        """Mean log loss with its gradient; the logarithm of the slope keeps that positive."""
+        """Mean log loss and the prior, with their gradient."""
         log_slope, offset = parameters
         slope = np.exp(log_slope)
         z = slope * x + offset
-        error = 1 / (1 + np.exp(-z)) - y
-        value = np.mean(np.logaddexp(0, z) - y * z) + PRIOR * (log_slope**2 + offset**2)
+        error, away = expit(z) - y, parameters - begin
+        value = np.mean(np.logaddexp(0, z) - y * z) + PRIOR * (away @ away)
         gradient = np.array([np.mean(error * x) * slope, np.mean(error)])
-        return float(value), gradient + 2 * PRIOR * parameters
+        return float(value), gradient + 2 * PRIOR * away
 
-    log_slope, offset = minimize(loss, np.zeros(2), jac=True, method='L-BFGS-B').x
-    return ScoreCalibration(float(np.exp(log_slope)), float(offset))
+    return minimize(loss, begin, jac=True, method='L-BFGS-B').x

@@ -113,7 +113,11 @@ def test_score_ece_is_over_the_joints_found_and_labelled(tmp_path, monkeypatch):
     figures = evaluate('lspet', tmp_path, Answers([poses_of(wrong_wrist)] * 2 + [poses_of()]))
     # 14 + 13 joints of score .9, two of them wrong; the unseen person has no scores.
     assert figures['score_ece'] == pytest.approx(abs(0.9 - 25 / 27), abs=1e-6)
-    assert evaluate('lspet', tmp_path, Answers([poses_of()] * 3))['score_ece'] is None
+    per_joint = dict.fromkeys(JOINT_NAMES, 0.1) | {'left_wrist': 0.9}
+    assert figures['score_ece_per_joint'] == pytest.approx(per_joint, abs=1e-6)
+    unseen = evaluate('lspet', tmp_path, Answers([poses_of()] * 3))
+    assert unseen['score_ece'] is None
+    assert unseen['score_ece_per_joint'] == dict.fromkeys(JOINT_NAMES)
 
 
 def test_report_shows_the_best_first_and_the_worst_last(tmp_path, monkeypatch):
