@@ -77,22 +77,37 @@ def trained(model: str, stages: int) -> PoseNetwork:
     return grow(network, stages)
 
 
+def images_seen(path: Path) -> int:
+    """How many images the pose weights of a file have learnt from, by its header.
+
+    Raises:
+        UserError: the file is no pose weights, or its header does not say so in numbers.
+    """
+    images = weights.read_header(path, 'pose').training.get('images', 0)
+    if not isinstance(images, int):
+        raise UserError(f'{path} has a damaged header (images of training: {images!r:.60})')
+    return images
+
+
 class Trainer:
     """The state of a training run, and one step of it.
 
     Attributes:
         seen: images it has learnt from.
-        data: what tells its data from others, for its checkpoints.
+        seen_before: images that the weights it began with had learnt from.
+        data: what tells its data from others, for its checkpoints and its weights.
         ema: the averaged network, which is validated and published.
     """
 
     def __init__(self, config: PoseConfig, device: torch.device, network: PoseNetwork) -> None:
         self.config = config
         self.device = device
-        self.seen = 0
+        self.seen = self.seen_before = 0
         self.data: dict[str, Any] = {}
         if config.start_from:
-            self.data['weights of start_from'] = weights.digest(weights.find(config.start_from))
+            start = weights.find(config.start_from)
+            self.data['weights of start_from'] = weights.digest(start)
+            self.seen_before = images_seen(start)
         self.joint_weights = config.weights(device)
         self._set(network)
 
@@ -170,6 +185,7 @@ class Trainer:
         seed_everything(config.seed)
         trainer = cls(config, device, PoseNetwork(progress['stages']))
         require_data(folder, progress, trainer.data)
+        trainer.data = {**progress.get('data', {}), **trainer.data}
         load_checkpoint(folder, trainer.network, trainer.ema, trainer.optimiser)
         trainer.seen = progress['seen']
         return trainer, progress['measured']
@@ -256,7 +272,7 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
                     costs.clear()
                     trainer.save(out, measured)
     trainer.save(out, measured)
-    path = publish(trainer, out, MapPck(trainer.ema.model, device, config.check_size)(validation))
+    path = publish(trainer, out, validation)
     calibrate(path, validation, config.check_size)
     return path
 
@@ -270,24 +286,33 @@ def believed(people: list[Person], config: PoseConfig, device: torch.device) -> 
     return people
 
 
-def publish(trainer: Trainer, out: Path, pck: float) -> Path:
-    """Write the averaged network, in half precision, as a weights file that every node loads."""
+def publish(trainer: Trainer, out: Path, people: list[Person]) -> Path:
+    """Write the averaged network as a weights file that every node loads.
+
+    Convolutions are kept in half precision. Vectors are small, and half precision would not hold
+    each of them: a variance of a batch norm may be beyond its range.
+
+    Args:
+        people: held out; the header tells the PCK that the file itself has on them.
+    """
     config = trainer.config
     path = out / f'{config.name}.safetensors'
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    seen = {'images': trainer.seen_before + trainer.seen, 'data': trainer.data}
     header = weights.Header(
         kind='pose',
         name=config.name,
         config={'stages': trainer.stages},
-        training={'images': trainer.seen, **settings},
-        metrics={f'lspet_validation_map_pck_limb12_at_{config.check_size}': round(pck, 4)},
+        training={**seen, **settings},
         licence=LICENCE,
     )
-    half = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in trainer.ema.model.state_dict().items()
-    }
-    weights.save(path, half, header)
+    average = trainer.ema.model.state_dict().items()
+    state = {key: value.half() if value.ndim > 1 else value for key, value in average}
+    weights.save(path, state, header)
+    network = place(load_network(str(path)).network, trainer.device).eval()
+    pck = MapPck(network, trainer.device, config.check_size)(people)
+    metrics = {f'lspet_validation_map_pck_limb12_at_{config.check_size}': round(pck, 4)}
+    weights.save(path, state, replace(header, metrics=metrics))
     return path
 
 

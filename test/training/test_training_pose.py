@@ -18,7 +18,15 @@ from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.heads import PoseNetwork
 from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
-from action_recognition.training.pose import batches, calibrate, grow, run, trained
+from action_recognition.training.pose import (
+    Trainer,
+    batches,
+    calibrate,
+    grow,
+    publish,
+    run,
+    trained,
+)
 from action_recognition.training.pose_calibration import fit_score
 from action_recognition.training.pose_config import ENTRIES, Phase, PoseConfig
 from action_recognition.training.pose_data import AMOUNTS, Augmentation, PoseDataset, paste
@@ -119,6 +127,20 @@ def test_new_stages_begin_as_a_copy_of_the_last():
             torch.testing.assert_close(new.state_dict(), branch[1].state_dict())
 
 
+class Recorder:
+    """In place of `MapPck`: keeps what it is asked about, and finds a figure of its own."""
+
+    asked = ()
+
+    def __init__(self, network, device, size):
+        assert not network.training
+        Recorder.asked = {key: value.clone() for key, value in network.state_dict().items()}
+        self.size = size
+
+    def __call__(self, people):
+        return len(people) / 10 + self.size / 1e4
+
+
 class Estimator:
     def close(self):
         pass
@@ -153,6 +175,53 @@ def test_run_grows_and_leaves_weights_and_curves(small_run, tmp_path):
     weights.restore(PoseNetwork(2), state, path)
     rows = (tmp_path / 'out' / 'curves.csv').read_text().splitlines()
     assert len(rows) == 3
+
+
+def test_the_figure_in_the_header_is_that_of_the_file(small_run, tmp_path, monkeypatch):
+    config, _ = small_run
+    trainer = Trainer.begin(PoseConfig.load(config), torch.device('cpu'))
+    average = trainer.ema.model.state_dict()
+    average['backbone.layers.L5.1.running_var'].fill_(1e5)  # more than half precision can say
+    monkeypatch.setattr(training, 'MapPck', Recorder)
+    header, state = weights.load(publish(trainer, tmp_path, [person()] * 3), 'pose')
+    assert header.metrics == {'lspet_validation_map_pck_limb12_at_64': 0.3064}
+    for key, value in state.items():
+        want = average[key].half() if value.ndim > 1 else average[key]
+        assert value.dtype == want.dtype
+        torch.testing.assert_close(value, want, rtol=0, atol=0)
+        torch.testing.assert_close(Recorder.asked[key], value.to(average[key].dtype))
+
+
+def test_weights_tell_what_they_began_with(small_run, tmp_path):
+    config, data = small_run
+    first = run(config, data, tmp_path / 'first')
+    told = weights.read_header(first).training
+    assert (told['images'], told['data']) == (16, {'people to learn from': 8})
+    settings = yaml.safe_load(config.read_text()) | {'start_from': str(first)}
+    config.write_text(yaml.safe_dump(settings))
+    out = tmp_path / 'second'
+    second = run(config, data, out)
+    told = weights.read_header(second).training
+    assert told['images'] == 16 + 16
+    assert told['data'] == {
+        'weights of start_from': weights.digest(first),
+        'people to learn from': 8,
+    }
+    # A run that has ended can be published once more from its checkpoint.
+    trainer, _ = Trainer.resume(PoseConfig.load(config), torch.device('cpu'), out)
+    again = publish(trainer, tmp_path, [person()])
+    assert weights.read_header(again).training == told
+    for key, value in weights.load(again, 'pose')[1].items():
+        torch.testing.assert_close(value, weights.load(second, 'pose')[1][key])
+
+
+def test_weights_whose_header_counts_no_images_are_no_start(small_run, tmp_path):
+    config, _ = small_run
+    settings = replace(PoseConfig.load(config), start_from=str(tmp_path / 'odd.safetensors'))
+    header = weights.Header('pose', 'odd', {'stages': 1}, training={'images': 'many'})
+    weights.save(tmp_path / 'odd.safetensors', PoseNetwork(1).state_dict(), header)
+    with pytest.raises(UserError, match=r"odd\.safetensors has a damaged header .*'many'"):
+        Trainer.begin(settings, torch.device('cpu'))
 
 
 def test_a_phase_may_show_people_of_other_sizes(small_run):
@@ -404,4 +473,5 @@ def test_the_published_config_is_that_of_the_weights():
     config = PoseConfig.load(root / 'config' / 'train' / 'pose.yaml')
     told = weights.read_header(root / 'models' / 'pose.safetensors').training
     assert told.pop('images') > config.images
+    told.pop('data', None)  # of this machine
     assert told == json.loads(json.dumps(asdict(config)))
