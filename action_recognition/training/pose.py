@@ -137,9 +137,13 @@ class Trainer:
     def grow(self, stages: int) -> None:
         """Go on with more stages and a fresh optimiser; do nothing if they are there already."""
         if stages > self.stages:
-            seed_everything(self.config.seed, stages)  # the same new stage after a resume
             updates = self.ema.updates
-            self._set(grow(self.network, stages), grow(self.ema.model, stages))
+            grown = []
+            for network in (self.network, self.ema.model):
+                # The same new stage in both, and after a resume.
+                seed_everything(self.config.seed, stages)
+                grown.append(grow(network, stages))
+            self._set(*grown)
             self.ema.updates = updates
 
     def step(self, image: Tensor, xy: Tensor, labelled: Tensor) -> float:
@@ -278,8 +282,11 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
 
 
 def believed(people: list[Person], config: PoseConfig, device: torch.device) -> list[Person]:
-    """The people less the labels that the network which the training starts from doubts."""
-    network = place(trained(config.start_from, config.phases[-1].stages), device)
+    """The people less the labels that the network which the training starts from doubts.
+
+    All of its own stages are asked: what a phase adds to them has learnt nothing yet.
+    """
+    network = place(load_network(config.start_from).network, device)
     people, doubtful = without_doubtful_sides(people, network, device, config.check_size)
     arms, legs = doubtful.sum(0)
     tqdm.write(f'left and right in doubt: arms of {arms}, legs of {legs} of {len(doubtful)} people')

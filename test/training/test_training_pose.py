@@ -127,6 +127,22 @@ def test_new_stages_begin_as_a_copy_of_the_last():
             torch.testing.assert_close(new.state_dict(), branch[1].state_dict())
 
 
+def test_a_second_stage_begins_alike_in_the_network_and_its_average(small_run):
+    config, _ = small_run
+    trainer = Trainer.begin(PoseConfig.load(config), torch.device('cpu'))
+    first = [trainer.network.state_dict(), trainer.ema.model.state_dict()]
+    for state in first:  # as if they had learnt
+        state['joint_stages.0.0.0.weight'].normal_()
+    trainer.grow(2)
+    network, average = trainer.network.state_dict(), trainer.ema.model.state_dict()
+    for key, value in network.items():
+        if key not in first[0]:
+            torch.testing.assert_close(average[key], value, rtol=0, atol=0)
+    for before, after in zip(first, (network, average), strict=True):
+        kept = {key: after[key] for key in before}
+        torch.testing.assert_close(kept, before, rtol=0, atol=0)
+
+
 class Recorder:
     """In place of `MapPck`: keeps what it is asked about, and finds a figure of its own."""
 
@@ -361,9 +377,16 @@ def test_training_can_start_from_a_weights_file_of_another_number_of_stages(smal
         torch.testing.assert_close(after[key], state[key])
 
 
-def test_labels_that_the_first_weights_doubt_are_not_learnt(small_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize('stages', [1, 3])
+def test_labels_that_the_first_weights_doubt_are_not_learnt(
+    small_run, tmp_path, monkeypatch, stages
+):
+    """By the stages that have learnt, not by those that the training has."""
     config, data = small_run
-    first = run(config, data, tmp_path / 'first')
+    first = tmp_path / 'first.safetensors'
+    weights.save(
+        first, PoseNetwork(stages).state_dict(), weights.Header('pose', 'first', {'stages': stages})
+    )
     settings = yaml.safe_load(config.read_text()) | {'start_from': str(first)}
     config.write_text(yaml.safe_dump(settings))
     asked, shown = [], []
@@ -379,7 +402,7 @@ def test_labels_that_the_first_weights_doubt_are_not_learnt(small_run, tmp_path,
     monkeypatch.setattr(training, 'without_doubtful_sides', doubt)
     monkeypatch.setattr(training, 'batches', watch)
     run(config, data, tmp_path / 'second')
-    assert asked == [(8, 2, 64)]
+    assert asked == [(8, stages, 64)]
     assert set(shown) == {5}
 
 
