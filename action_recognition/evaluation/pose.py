@@ -59,7 +59,7 @@ def correct_joints(xy: FloatArray, truth: FloatArray) -> npt.NDArray[np.float32]
     return np.where(counts, right, np.nan).astype(np.float32)
 
 
-def fit(person: Person, size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+def fit_square(person: Person, size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """The image of a person scaled into a square, its longer side filling it; joints moved along.
 
     Returns:
@@ -70,7 +70,7 @@ def fit(person: Person, size: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     matrix = np.array([[scale, 0, 0], [0, scale, 0]], np.float64)
     matrix[:, 2] = (size - scale * np.array(image.shape[1::-1])) / 2
     fitted = cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_AREA, borderValue=[float(PADDING)] * 3
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=[float(PADDING)] * 3
     )
     return fitted, (person.xy * scale + matrix[:, 2]).astype(np.float32)
 
@@ -92,7 +92,8 @@ class MapPck:
         right = []
         for first in range(0, len(people), batch):
             images, truths = zip(
-                *(fit(person, self.size) for person in people[first : first + batch]), strict=True
+                *(fit_square(person, self.size) for person in people[first : first + batch]),
+                strict=True,
             )
             inputs = torch.from_numpy(np.stack(images)).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16):

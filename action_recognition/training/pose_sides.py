@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from action_recognition.datasets.people import MIN_JOINTS, Person
-from action_recognition.evaluation.pose import fit
+from action_recognition.evaluation.pose import fit_square
 from action_recognition.pose.heads import normalise
 from action_recognition.pose.mirror import merge_mirrored
 from action_recognition.pose.targets import to_cells
@@ -84,7 +84,7 @@ def without_doubtful_sides(
     network.eval()
     doubtful = []
     for first in tqdm(range(0, len(people), batch), unit='batch', desc='left and right'):
-        fitted = [fit(person, size) for person in people[first : first + batch]]
+        fitted = [fit_square(person, size) for person in people[first : first + batch]]
         image = torch.from_numpy(np.stack([image for image, _ in fitted])).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             output = network(normalise(torch.cat([image, image.flip(2)])))[-1]

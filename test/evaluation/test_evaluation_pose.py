@@ -11,9 +11,11 @@ from action_recognition.evaluation.pose import (
     GHOST_EVERY,
     correct_joints,
     evaluate,
+    fit_square,
     full_frame,
     ghosts,
 )
+from action_recognition.pose.estimator import PADDING
 from action_recognition.skeleton import JOINT_NAMES, Joint, Poses
 
 TRUTH = np.array(
@@ -57,6 +59,30 @@ def test_person_without_a_torso_does_not_count():
     truth = TRUTH.copy()
     truth[[Joint.RIGHT_HIP, Joint.LEFT_HIP]] = np.nan
     assert np.isnan(correct_joints(estimate(), truth[None])).all()
+
+
+@pytest.mark.parametrize('size', [(300, 200), (90, 60), (80, 200)])
+def test_a_person_fills_a_square_and_the_joints_move_along(size):
+    width, height = size
+    at = np.array([[width * 0.25, height * 0.3], [width * 0.7, height * 0.8]], np.float32).round()
+    image = np.full((height, width, 3), 60, np.uint8)
+    for x, y in at.astype(int):
+        cv2.rectangle(image, (x - 4, y - 4), (x + 4, y + 4), (250, 250, 250), cv2.FILLED)
+    xy = np.full((14, 2), np.nan, np.float32)
+    xy[:2] = at
+    fitted, moved = fit_square(Person(cv2.imencode('.png', image)[1].tobytes(), xy), 160)
+    assert fitted.shape == (160, 160, 3)
+    assert np.isnan(moved[2:]).all()
+    bright = fitted[..., 0] > 155
+    for x, y in moved[:2]:
+        near = np.hypot(*(np.indices(bright.shape) - [[[y]], [[x]]])) < 20
+        rows, columns = np.nonzero(bright & near)
+        assert (columns.mean(), rows.mean()) == pytest.approx((x, y), abs=0.6)
+    # The longer side fills the square, grey fills the rest.
+    grey = (fitted == PADDING).all(-1)
+    across, along = (grey[:, 80], grey[80]) if width > height else (grey[80], grey[:, 80])
+    assert not along.any()
+    assert across.sum() == pytest.approx(160 * (1 - min(size) / max(size)), abs=3)
 
 
 class Answers:

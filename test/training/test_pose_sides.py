@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from action_recognition.datasets.people import MIN_JOINTS, Person
-from action_recognition.evaluation.pose import fit
+from action_recognition.evaluation.pose import fit_square
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.targets import encode
 from action_recognition.skeleton import FLIP
@@ -44,7 +44,7 @@ class Seer(nn.Module):
     """Says the true places in every image, and in the mirrored second half of a batch."""
 
     def forward(self, image):
-        _, xy = fit(person(XY), SIZE)
+        _, xy = fit_square(person(XY), SIZE)
         mirrored = xy[list(FLIP)] * (-1, 1) + (SIZE - 1, 0)
         truth, other = (maps_of(p.astype(np.float32)) for p in (xy, mirrored))
         half = len(image) // 2
@@ -90,7 +90,7 @@ def test_somebody_with_hardly_a_joint_left_is_left_out():
 
 
 def test_evidence_is_the_mean_over_the_labelled_joints():
-    _, xy = fit(person(XY), SIZE)
+    _, xy = fit_square(person(XY), SIZE)
     maps = maps_of(xy).joints
     # Truth: at every joint its own map is near 1 and, this far apart, the other side's near 0.
     assert (evidence(maps, torch.from_numpy(xy)[None]) > 0.5).all()
