@@ -33,6 +33,7 @@ from action_recognition.pose.estimator import (
     fit,
     load_network,
 )
+from action_recognition.pose.figures import STANDING
 from action_recognition.pose.heads import StageOutput
 from action_recognition.pose.runtimes import PREFERENCE, Runtime, create_runtime
 from action_recognition.pose.targets import encode
@@ -252,7 +253,7 @@ def crowd(people: int, cells: tuple[int, int]) -> StageOutput:
         cells: (h, w) of the maps.
     """
     height, width = 8 * cells[0], 8 * cells[1]
-    body = np.array(speed.STANDING, np.float32)
+    body = np.array(STANDING, np.float32)
     size = min(0.8 * height / 2.5, width / people)
     places = [((i + 0.5) * width / people, 0.2 * height) for i in range(people)]
     xy = np.stack([body * size + place for place in places]).astype(np.float32)

@@ -9,28 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from action_recognition.benchmarking.peer import Step
+from action_recognition.pose.figures import STANDING
 from action_recognition.skeleton import FloatArray, Poses
 
 K = TypeVar('K', bound=Hashable)
 T = TypeVar('T')
 
-#: Place of the 14 joints of somebody who stands, in torso sizes from the neck, y down.
-STANDING = (
-    (0, -0.3),
-    (0, 0),
-    (-0.3, 0),
-    (-0.4, 0.4),
-    (-0.4, 0.8),
-    (0.3, 0),
-    (0.4, 0.4),
-    (0.4, 0.8),
-    (-0.2, 0.9),
-    (-0.2, 1.5),
-    (-0.2, 2.1),
-    (0.2, 0.9),
-    (0.2, 1.5),
-    (0.2, 2.1),
-)
 FRAME = 33_333_333  # ns
 
 #: Frames that every stream sees before the clock runs: the longest window is full by then.

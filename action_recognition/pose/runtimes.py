@@ -7,14 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
 import torch
 
 from action_recognition.errors import UserError
 from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.cpu_runtimes import OnnxRuntime, OpenVinoRuntime
 from action_recognition.pose.deployed import Deployed, Images
+from action_recognition.pose.figures import figures
 from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.tensorrt_runtime import TensorRtRuntime
 from action_recognition.pose.torch_runtime import TorchRuntime
@@ -25,8 +24,14 @@ PREFERENCE = {'cuda': ('tensorrt', 'torch'), 'cpu': ('openvino', 'onnxruntime', 
 #: Values of the parameter `runtime`.
 RUNTIMES = ('auto', 'tensorrt', 'openvino', 'onnxruntime', 'torch')
 
-#: How far maps may lie from those of PyTorch in float32, in parts of the highest (at least 1).
-TOLERANCE = {'float32': 1e-3, 'float16': 0.02, 'bfloat16': 0.05}
+#: How far maps may lie from those of PyTorch in float32: the norm of the difference, in parts of
+#: that of the maps. One joint of the fourteen that is never seen makes some 0.27.
+TOLERANCE = {'float32': 1e-3, 'float16': 0.02, 'bfloat16': 0.1}
+#: The norm that maps are taken to have at least: about half of what one joint makes that is surely
+#: seen. Weights that see nobody in a drawing are held to so much.
+LEAST_NORM = 1.0
+#: Images of a check: crops, as perception looks at.
+CHECKED: Shape = (3, 160, 160, 3)
 
 log = logging.getLogger(__name__)
 
@@ -134,19 +139,17 @@ def _create(
 
 
 def check(runtime: Runtime, network: PoseNetwork) -> Runtime:
-    """The runtime, once it has said the same as PyTorch in float32 about a made-up image.
+    """The runtime, once it has said the same as PyTorch in float32 about drawn people.
 
     Raises:
         UserError: its maps lie farther away than `TOLERANCE`.
     """
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (8, 12, 3), np.uint8)
-    images = cv2.resize(coarse, (96, 64), interpolation=cv2.INTER_CUBIC)[None]
-    allowed = TOLERANCE[runtime.name.split()[1]]
+    images = figures(CHECKED)
     with torch.inference_mode():
         wanted = Deployed(network)(torch.from_numpy(images))
+    allowed = TOLERANCE[runtime.name.split()[1]]
     for got, want in zip(runtime(images), wanted, strict=True):
-        error = float((got.cpu() - want).abs().max() / want.abs().max().clamp_min(1))
+        error = float((got.cpu() - want).norm() / want.norm().clamp_min(LEAST_NORM))
         if not error <= allowed:  # also where it is not a number
             runtime.close()
             raise UserError(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from training_recipes import clips
 
-from action_recognition.benchmarking.speed import STANDING
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.precog import Recording
+from action_recognition.pose.figures import STANDING
 from action_recognition.skeleton import Joint
 
 
