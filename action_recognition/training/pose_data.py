@@ -55,7 +55,8 @@ class Augmentation:
         composite: part of the images that get a second person beside or over the first.
         occluder: part of the images with a plain patch over something.
         degrade: part of the images with each of blur, noise, low light and JPEG artefacts.
-        empty: part of the images that show what is beside a person, and nobody.
+        empty: part of the images that are to show what is beside a person, and nobody; the person
+            is shown if there is no room beside (`datasets.people.beside`).
 
     Raises:
         UserError: one of them is out of range.
