@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -114,7 +115,10 @@ def _working(
         UserError: whatever went wrong.
     """
     try:
-        return check(_create(name, network, device, engine, threads), network)
+        made = _create(name, network, device, engine, threads)
+        # An engine computes each of its profiles in its own way.
+        shapes = made.tuned if isinstance(made, TensorRtRuntime) else (CHECKED,)
+        return check(made, network, shapes)
     except UserError:
         raise
     except Exception as error:  # anything may go wrong in the libraries of other people
@@ -138,15 +142,27 @@ def _create(
     return TorchRuntime(network, device, threads=threads)
 
 
-def check(runtime: Runtime, network: PoseNetwork) -> Runtime:
+def check(runtime: Runtime, network: PoseNetwork, shapes: Sequence[Shape] = (CHECKED,)) -> Runtime:
     """The runtime, once it has said the same as PyTorch in float32 about drawn people.
+
+    For each shape (n, h, w, 3) before and after it has prepared for it, since it may compute
+    otherwise then.
 
     Raises:
         UserError: its maps lie farther away than `TOLERANCE`.
     """
-    images = figures(CHECKED)
-    with torch.inference_mode():
-        wanted = Deployed(network)(torch.from_numpy(images))
+    reference = Deployed(network)
+    for shape in shapes:
+        images = figures(shape)
+        with torch.inference_mode():
+            wanted = reference(torch.from_numpy(images))
+        _compare(runtime, images, wanted)
+        runtime.prepare(shape)
+        _compare(runtime, images, wanted)
+    return runtime
+
+
+def _compare(runtime: Runtime, images: Images, wanted: StageOutput) -> None:
     allowed = TOLERANCE[runtime.name.split()[1]]
     for got, want in zip(runtime(images), wanted, strict=True):
         error = float((got.cpu() - want).norm() / want.norm().clamp_min(LEAST_NORM))
@@ -155,4 +171,3 @@ def check(runtime: Runtime, network: PoseNetwork) -> Runtime:
             raise UserError(
                 f'runtime {runtime.name!r} is off by {error:.2g} where {allowed:g} is tolerated'
             )
-    return runtime

@@ -116,6 +116,9 @@ def build_engine(network: PoseNetwork, size: tuple[int, int], crop_size: int, de
 class TensorRtRuntime:
     """An engine, in float16.
 
+    Attributes:
+        tuned: shapes (n, h, w, 3) for which it was tuned, one for each way in which it computes.
+
     Raises:
         UserError: there is no such engine, it is of other weights, another GPU or another
             TensorRT, there is no memory for it, or TensorRT is not installed.
@@ -143,6 +146,7 @@ class TensorRtRuntime:
                 raise UserError(
                     f'{path} was built for {key} {header.get(key)}, not {value}: {again}'
                 )
+        self.tuned = [profile.tuned for profile in self._profiles]
         self.device = str(device)
         self._device = device
         with torch.cuda.device(device):

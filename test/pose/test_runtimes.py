@@ -91,7 +91,7 @@ def test_after_the_warm_up_nothing_is_compiled_for_any_number_of_crops(network, 
             estimator.people(np.zeros((number, 64, 64, 3), np.uint8))
         estimator.estimate(np.zeros((480, 640, 3), np.uint8))
     assert compiled == [] and runtime._bound._thread is None
-    assert len(asked) == 4
+    assert len(asked) == 5  # with that of the check
     runtime.close()
 
 
@@ -115,7 +115,7 @@ def two_threads():
 @pytest.mark.usefixtures('two_threads')
 def test_threads_are_as_many_as_asked_for_or_else_as_many_as_torch_has(network, name, monkeypatch):
     skip_without(name)
-    monkeypatch.setattr(runtimes, 'check', lambda runtime, network: runtime)
+    monkeypatch.setattr(runtimes, 'check', lambda runtime, *more: runtime)
     default = create_runtime(network, CPU, name)
     one = create_runtime(network, CPU, name, threads=1)
     assert (threads_of(default), threads_of(one)) == (2, 1)
@@ -165,7 +165,7 @@ def test_auto_tells_who_has_an_engine_why_it_is_not_used(network, monkeypatch, c
     monkeypatch.setitem(sys.modules, 'tensorrt', None)
     made = []
     monkeypatch.setattr(runtimes, 'TorchRuntime', lambda *args, **more: made.append(args))
-    monkeypatch.setattr(runtimes, 'check', lambda runtime, network: runtime)
+    monkeypatch.setattr(runtimes, 'check', lambda runtime, *more: runtime)
     with caplog.at_level(logging.WARNING):
         create_runtime(network, torch.device('cuda'))
         assert caplog.messages == []
@@ -309,6 +309,50 @@ def test_weights_that_see_little_in_a_drawing_are_checked_by_it(network, precisi
     """As those of a user may: their maps here are as weak as one joint that is hardly seen."""
     with pytest.raises(UserError, match='is off by'):
         check(Half(network, precision, blind), network)
+
+
+class PreparesBadly(TorchRuntime):
+    """Its answers are right until it has prepared for a shape."""
+
+    prepared = False
+
+    def prepare(self, shape):
+        self.prepared = True
+
+    def __call__(self, images):
+        joints, limbs = super().__call__(images)
+        return StageOutput(0 * joints if self.prepared else joints, limbs)
+
+
+def test_what_a_runtime_has_prepared_is_checked_too(network):
+    with pytest.raises(UserError, match='is off by'):
+        check(PreparesBadly(network, CPU), network)
+
+
+class Engine(TorchRuntime):
+    """Stands in for TensorRT: its answers about full frames may be wrong."""
+
+    tuned = ((3, 64, 64, 3), (1, 96, 128, 3))
+    frames = 1.0
+
+    def __init__(self, path, network, device):
+        super().__init__(network, CPU)
+        self.asked = []
+
+    def __call__(self, images):
+        self.asked.append(images.shape)
+        joints, limbs = super().__call__(images)
+        return StageOutput(joints * (1.0 if len(images) == 3 else self.frames), limbs)
+
+
+def test_an_engine_is_checked_in_both_profiles(network, monkeypatch, tmp_path):
+    monkeypatch.setattr(runtimes, 'find_spec', lambda name: True)
+    monkeypatch.setattr(runtimes, 'TensorRtRuntime', Engine)
+    asked = network, torch.device('cuda'), 'tensorrt', tmp_path / 'pose.engine'
+    assert set(create_runtime(*asked).asked) == set(Engine.tuned)
+    monkeypatch.setattr(Engine, 'frames', 0.0)
+    with pytest.raises(UserError, match='is off by'):
+        create_runtime(*asked)
 
 
 def test_runtime_with_slightly_other_answers_is_taken(network):

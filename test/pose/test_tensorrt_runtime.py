@@ -218,6 +218,7 @@ def open_engine(trt, cuda, network, tmp_path):
 def test_each_image_is_computed_by_the_profile_that_takes_it(cuda, open_engine):
     context = Context(cuda)
     runtime = open_engine(context)
+    assert runtime.tuned == [(3, 160, 160, 3), (1, 200, 264, 3)]
     shapes = [(3, 160, 160), (1, 200, 264), (2, 200, 264), (32, 160, 160), (1, 64, 96)]
     for shape in shapes:
         maps = runtime(np.zeros((*shape, 3), np.uint8))
