@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from action_recognition.benchmarking.pose_peers import MediaPipe, MoveNet
 from action_recognition.benchmarking.pose_roofline import ORINS, bound, chip_of, work
 from action_recognition.datasets.people import lspet_people
 from action_recognition.device import resolve_device
+from action_recognition.errors import UserError
 from action_recognition.evaluation.pose import evaluate
 from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.calibration import ScoreCalibration
@@ -48,6 +50,8 @@ PICTURES = 50
 CROWDS = (1, 5)
 #: Batch sizes of the figures of a GPU: a camera's, and crops of many people.
 BATCHES = (1, 8)
+
+log = logging.getLogger(__name__)
 
 Picture = npt.NDArray[np.uint8]
 
@@ -81,11 +85,12 @@ def run(
         rounds: turns of `speed.TURN` frames that each estimator takes.
 
     Returns:
-        `rows`, one for each runtime and peer: network and whole estimate in ms, PCK; `ratio` is
-        the time over that of ours, the runtime that 'auto' takes. `stages`: the same by number of
-        stages. `people`: decoding and whole estimate by number of people, on made-up maps. `gpu`,
-        and `bounds`: what no program can beat on the chips of Jetsons. At the top the times of
-        ours, and as `ratio` how much longer `peer` takes: the first one given, or else PyTorch.
+        `rows`, one for each runtime that works and each peer: network and whole estimate in ms, PCK;
+        `ratio` is the time over that of ours, the runtime that 'auto' takes. `stages`: the same by
+        number of stages. `people`: decoding and whole estimate by number of people, on made-up
+        maps. `gpu`, and `bounds`: what no program can beat on the chips of Jetsons. At the top the
+        times of ours, and as `ratio` how much longer `peer` takes: the first one given, or else
+        PyTorch.
 
     Raises:
         UserError: weights, data or a peer cannot be used.
@@ -132,13 +137,23 @@ def run(
 
 
 def _runtimes(loaded: LoadedNetwork, device: torch.device) -> dict[str, Runtime]:
-    """Those that are installed, in the order in which 'auto' prefers them."""
+    """Those that are installed and work, in the order in which 'auto' prefers them.
+
+    Raises:
+        UserError: PyTorch does not work, which the others are compared with.
+    """
     engine = engine_path(loaded.path)
-    return {
-        name: create_runtime(loaded.network, device, name, engine)
-        for name in PREFERENCE[device.type]
-        if find_spec(name) and (name != 'tensorrt' or engine.exists())
-    }
+    runtimes = {}
+    for name in PREFERENCE[device.type]:
+        if not find_spec(name) or (name == 'tensorrt' and not engine.exists()):
+            continue
+        try:
+            runtimes[name] = create_runtime(loaded.network, device, name, engine)
+        except UserError as error:
+            if name == 'torch':
+                raise
+            log.warning('left out: %s', error)
+    return runtimes
 
 
 def _estimator(

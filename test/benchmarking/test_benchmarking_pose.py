@@ -56,6 +56,35 @@ def test_every_runtime_stage_and_crowd_has_its_row(model):
     assert all(row['gflop'] == found['bounds'][0]['gflop'] > 0.1 for row in found['bounds'])
 
 
+def refuse(monkeypatch, *names):
+    """Has runtimes of these names not work."""
+
+    def create(network, device, name, engine):
+        if name in names:
+            raise UserError(f'runtime {name!r} does not work here: illegal instruction')
+        return pose.TorchRuntime(network, device)
+
+    monkeypatch.setattr(pose, 'find_spec', lambda name: True)
+    monkeypatch.setattr(pose, 'create_runtime', create)
+    monkeypatch.setattr(pose, '_stages', lambda *args: [])
+
+
+def test_runtime_that_does_not_work_has_no_row(model, monkeypatch, caplog):
+    refuse(monkeypatch, 'openvino')
+    found = pose.run(model, 'cpu', 1, 64, rounds=1)
+    assert len(found['rows']) == 2
+    assert found['rows'][0]['ratio'] == 1
+    assert caplog.messages == [
+        "left out: runtime 'openvino' does not work here: illegal instruction"
+    ]
+
+
+def test_without_pytorch_there_is_nothing_to_compare_with(model, monkeypatch):
+    refuse(monkeypatch, 'torch')
+    with pytest.raises(UserError, match="runtime 'torch' does not work"):
+        pose.run(model, 'cpu', 1, 64, rounds=1)
+
+
 def test_peer_is_measured_beside_ours(model, monkeypatch):
     class Peer:
         runtime, device, closed = 'their own', 'cpu', False
