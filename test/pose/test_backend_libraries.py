@@ -36,6 +36,23 @@ def test_library_that_is_not_installed(monkeypatch, backend, line):
         create_estimator(config=config(backend))
 
 
+@pytest.mark.parametrize(
+    ('source', 'reason'),
+    [
+        ('raise OSError("libgomp.so.1:\\n no such file")', 'OSError: libgomp.so.1: no such file'),
+        ('', "AttributeError: module 'rtmlib' has no attribute 'YOLOX'"),
+    ],
+)
+def test_library_that_is_broken_is_one_line(install, source, reason):
+    pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
+    sys.modules.pop(RTMPOSE, None)
+    sys.modules.pop('rtmlib', None)
+    install('rtmlib', source)
+    with pytest.raises(UserError) as caught:
+        create_estimator(config=config('rtmlib'))
+    assert str(caught.value) == (f"backend 'rtmlib' ({RTMPOSE}:create) cannot be loaded: {reason}")
+
+
 #: Stands in for rtmlib: every box holds somebody whose joints lie along its diagonal.
 RTMLIB = """
 import numpy as np

@@ -115,22 +115,23 @@ def one_line(error: BaseException) -> str:
 
 
 def _load(backend: str) -> Factory:
-    if backend in WIRED:
-        wired = WIRED[backend]
-        missing = [module for module in wired.modules if find_spec(module) is None]
-        if missing:
-            raise UserError(
-                f'backend {backend!r} needs {" and ".join(missing)}: {wired.command} '
-                '(docs/backends.md)'
-            )
-        return EntryPoint(backend, wired.factory, GROUP).load()
-    entry = _plug_in(backend)
+    entry = _wired(backend) if backend in WIRED else _plug_in(backend)
     try:
         return entry.load()
     except Exception as error:  # an import may fail in any way
         raise UserError(
             f'backend {backend!r} ({entry.value}) cannot be loaded: {one_line(error)}'
         ) from error
+
+
+def _wired(backend: str) -> EntryPoint:
+    wired = WIRED[backend]
+    missing = [module for module in wired.modules if find_spec(module) is None]
+    if missing:
+        raise UserError(
+            f'backend {backend!r} needs {" and ".join(missing)}: {wired.command} (docs/backends.md)'
+        )
+    return EntryPoint(backend, wired.factory, GROUP)
 
 
 def _plug_in(backend: str) -> EntryPoint:
