@@ -85,12 +85,12 @@ def run(
         rounds: turns of `speed.TURN` frames that each estimator takes.
 
     Returns:
-        `rows`, one for each runtime that works and each peer: network and whole estimate in ms, PCK;
-        `ratio` is the time over that of ours, the runtime that 'auto' takes. `stages`: the same by
-        number of stages. `people`: decoding and whole estimate by number of people, on made-up
-        maps. `gpu`, and `bounds`: what no program can beat on the chips of Jetsons. At the top the
-        times of ours, and as `ratio` how much longer `peer` takes: the first one given, or else
-        PyTorch.
+        `rows`, one for each runtime that works and each peer: network and whole estimate in ms,
+        PCK; `ratio` is the time over that of ours, the runtime that 'auto' takes. `stages`: the
+        same by number of stages. `people`: decoding and whole estimate by number of people, on
+        made-up maps. `gpu`, and `bounds`: what no program can beat on the chips of Jetsons. At the
+        top the times of ours, and as `ratio` how much longer `peer` takes: the first one given, or
+        else PyTorch.
 
     Raises:
         UserError: weights, data or a peer cannot be used.

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from action_recognition.errors import UserError
 from action_recognition.pose.backends import mediapipe_worker
 from action_recognition.pose.backends.blazepose import to_poses
-from action_recognition.pose.decode import People
 from action_recognition.skeleton import Poses
 
 Picture = npt.NDArray[np.uint8]
@@ -38,10 +37,6 @@ class PeerEstimator(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back the memory; the estimator cannot be used after."""
-
-    def people(self, images: Picture) -> list[People]:
-        """The person in each of (n, h, w, 3) uint8 BGR images."""
-        return [People(poses.xy, poses.score) for poses in map(self.estimate, images)]
 
 
 class MoveNet(PeerEstimator):

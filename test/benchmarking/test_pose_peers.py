@@ -11,6 +11,7 @@ import pytest
 
 from action_recognition.benchmarking.pose_peers import MediaPipe, MoveNet
 from action_recognition.errors import UserError
+from action_recognition.pose.estimator import sees_crops
 from action_recognition.skeleton import Joint
 
 
@@ -53,6 +54,10 @@ def test_movenet_finds_the_red_spot_of_a_bgr_image(size, kind, shape, dtype):
     assert (poses.stamp, poses.image_size) == (4, (size[1], size[0]))
     np.testing.assert_allclose(poses.xy[0], np.tile([65, 105], (14, 1)), atol=6)
     np.testing.assert_allclose(poses.score, 0.7)
+
+
+def test_peers_are_not_taken_for_estimators_that_see_crops():
+    assert not sees_crops(MoveNet(Session(), 'lightning'))
 
 
 def test_movenet_of_any_size_takes_that_of_its_kind():
