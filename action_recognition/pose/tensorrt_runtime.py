@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +90,15 @@ def build_engine(network: PoseNetwork, size: tuple[int, int], crop_size: int, de
     if place.type != 'cuda':
         raise UserError(f'TensorRT needs a GPU, and device {device!r} is none')
     header = _header(trt, network, place) | {'size': size, 'crop_size': crop_size}
+    with torch.cuda.device(place):  # a builder builds for the GPU that is current when it is made
+        plan = _plan(trt, network, profiles(size, crop_size))
+    if plan is None:
+        raise UserError('TensorRT could not build the engine: its reasons stand above')
+    return json.dumps(header).encode() + b'\n' + bytes(plan)
+
+
+def _plan(trt: Any, network: PoseNetwork, shapes: Sequence[Profile]) -> Any:
+    """TensorRT's plan for the current GPU; None where it finds none."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     flags = trt.NetworkDefinitionCreationFlag
@@ -102,15 +112,11 @@ def build_engine(network: PoseNetwork, size: tuple[int, int], crop_size: int, de
     if not parser.parse(to_onnx(Deployed(network, half=True), {})):
         reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise UserError(f'TensorRT cannot read the network: {"; ".join(reasons)}')
-    for shapes in profiles(size, crop_size):
+    for each in shapes:
         profile = builder.create_optimization_profile()
-        profile.set_shape(INPUT, *shapes)
+        profile.set_shape(INPUT, *each)
         config.add_optimization_profile(profile)
-    with torch.cuda.device(place):
-        plan = builder.build_serialized_network(definition, config)
-    if plan is None:
-        raise UserError('TensorRT could not build the engine: its reasons stand above')
-    return json.dumps(header).encode() + b'\n' + bytes(plan)
+    return builder.build_serialized_network(definition, config)
 
 
 class TensorRtRuntime:

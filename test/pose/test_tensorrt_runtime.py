@@ -158,12 +158,45 @@ def cuda(monkeypatch):
     return streams
 
 
-def test_an_engine_takes_many_crops_but_few_full_frames(trt, cuda, network):
+@pytest.fixture
+def builder(trt, cuda):
+    """TensorRT as far as it builds, of engines that list the shapes of their profiles."""
     trt.Logger = lambda level: None
     trt.Logger.ERROR = None
     trt.Builder = Builder
     trt.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1)
     trt.OnnxParser = lambda *args: SimpleNamespace(parse=lambda onnx: True)
+
+
+def test_an_engine_is_built_for_the_gpu_that_is_asked_for(builder, network, monkeypatch):
+    """Which is the current one from before there is a builder until the engine is there."""
+    second = torch.device('cuda:1')
+    current, seen = [], []
+
+    @contextmanager
+    def use(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    class Watched(Builder):
+        def __init__(self, logger):
+            super().__init__(logger)
+            seen.append(list(current))
+
+        def build_serialized_network(self, definition, config):
+            seen.append(list(current))
+            return super().build_serialized_network(definition, config)
+
+    monkeypatch.setattr(torch.cuda, 'device', use)
+    monkeypatch.setattr(tensorrt_runtime, 'resolve_device', torch.device)
+    monkeypatch.setattr(sys.modules['tensorrt'], 'Builder', Watched)
+    build_engine(network, (200, 264), 160, 'cuda:1')
+    assert seen == [[second], [second]]
+    assert current == []
+
+
+def test_an_engine_takes_many_crops_but_few_full_frames(builder, network):
     line, _, plan = build_engine(network, (200, 264), 160, 'cuda').partition(b'\n')
     header = json.loads(line)
     assert (header['size'], header['crop_size']) == ([200, 264], 160)
