@@ -289,6 +289,7 @@ class PerceptionNode(StageNode):
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         config = self._config(changes)
+        self._stage.gaze.require(config.look)
         self._stage.tracker.config = config.tracker
         self._stage.gaze.config = config.look
 

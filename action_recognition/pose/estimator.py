@@ -54,7 +54,8 @@ class PoseEstimator(Protocol):
 class CropEstimator(PoseEstimator, Protocol):
     """One that also finds people in crops, which is what `Gaze` needs to follow them.
 
-    It may have `prepare(shape)` besides, to get ready for images of a shape (n, h, w, 3).
+    It may have `prepare(shape)` besides, to get ready for images of a shape (n, h, w, 3), and
+    `require(shape)`, which raises `UserError` if it does not take them.
     """
 
     def people(self, images: Images) -> list[People]:
@@ -74,6 +75,13 @@ def prepare(estimator: PoseEstimator, shape: Shape) -> None:
     get_ready = getattr(estimator, 'prepare', None)
     if get_ready:
         get_ready(shape)
+
+
+def require(estimator: PoseEstimator, shape: Shape) -> None:
+    """Raises: UserError, an estimator says that it does not take images (n, h, w, 3) of a shape."""
+    ask = getattr(estimator, 'require', None)
+    if ask:
+        ask(shape)
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,13 @@ class NetworkEstimator:
         seen = with_mirrored(images) if self.config.flip_test else images
         self._runtime.prepare(seen.shape)
         self.people(images)
+        self.runtime = self._runtime.name  # which may say more once it knows the shape
+
+    def require(self, shape: Shape) -> None:
+        """Raises: UserError, the runtime does not take images (n, h, w, 3) of this shape."""
+        ask = getattr(self._runtime, 'require', None)
+        if ask:
+            ask((shape[0] * (2 if self.config.flip_test else 1), *shape[1:]))
 
     def maps(self, images: Images) -> StageOutput:
         """What the network says of (n, h, w, 3) uint8 BGR images of one size, in multiples of 8.

@@ -26,6 +26,7 @@ from action_recognition.pose.estimator import (
     image_size,
     in_image,
     prepare,
+    require,
     sees_crops,
 )
 from action_recognition.pose.regions import cut, regions_round, to_image
@@ -142,6 +143,11 @@ class Gaze:
         if self.config.mode == 'crops' and sees_crops(self.estimator):
             for number in range(1, self.config.max_crops + 1):
                 prepare(self.estimator, (number, size, size, 3))
+
+    def require(self, config: LookConfig) -> None:
+        """Raises: UserError, the estimator does not take crops as this config has them."""
+        if config.mode == 'crops' and sees_crops(self.estimator):
+            require(self.estimator, (config.max_crops, config.crop_size, config.crop_size, 3))
 
     def look(self, image: npt.NDArray[np.uint8], stamp: int, known: Poses) -> Poses:
         """Detect the people in an image, by crops, the full frame or both; without identities.

@@ -14,7 +14,7 @@ from action_recognition.errors import UserError
 from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.decode import People
 from action_recognition.pose.deployed import Images
-from action_recognition.pose.estimator import PoseEstimator, prepare, sees_crops
+from action_recognition.pose.estimator import PoseEstimator, prepare, require, sees_crops
 from action_recognition.skeleton import Poses
 
 #: Failures in a row after which the estimator is made anew: a single one may be the image's fault.
@@ -59,6 +59,7 @@ class RevivingEstimator:
         if sees_crops(self._estimator):
             # `sees_crops` asks whether they are there.
             self.people, self.prepare = self._people, self._prepare
+            self.require = self._require
 
     def estimate(self, image: npt.NDArray[np.uint8], stamp: int = 0) -> Poses:
         """As `PoseEstimator.estimate`."""
@@ -80,12 +81,17 @@ class RevivingEstimator:
             return  # the next one is made with it
         try:
             prepare(self._estimator, shape)
+            self._describe(self._estimator)
         except UserError:
             raise
         except Exception:
             if self._device != 'auto':
                 raise
             self._revive()  # a GPU that had memory for one image, but has none for many crops
+
+    def _require(self, shape: Shape) -> None:
+        if self._estimator:
+            require(self._estimator, shape)
 
     def _ask(self, question: Callable[[PoseEstimator], T]) -> T:
         if self._estimator is None or self._failures >= FAILURES:

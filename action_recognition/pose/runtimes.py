@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +75,9 @@ def create_runtime(
         engine: file of TensorRT's; None: there is none.
         threads: of the CPU, where that computes; 0: as many as PyTorch is set to.
 
+    Returns:
+        Where 'auto' takes TensorRT, images of shapes that the engine does not take go to PyTorch.
+
     Raises:
         UserError: the runtime that is named is not installed, does not work on this device, or
             gives other answers than PyTorch; or not even PyTorch works on this GPU.
@@ -95,15 +99,58 @@ def create_runtime(
         if (engine if name == 'tensorrt' else find_spec(name)) is None:
             continue
         try:
-            return _working(name, network, device, engine, threads)
+            working = _working(name, network, device, engine, threads)
         except UserError as error:
             log.warning('%s', error)
+            continue
+        if isinstance(working, TensorRtRuntime):
+            others = partial(_working, 'torch', network, device, None, threads)
+            return EngineWhereItFits(working, others)
+        return working
     if device.type == 'cpu':
         return TorchRuntime(network, device, threads=threads)  # what the others are checked against
     try:
         return _working('torch', network, device, None, threads)
     except UserError as error:
         raise UserError(f"{error}: use device 'cpu', or a PyTorch built for this GPU") from error
+
+
+class EngineWhereItFits:
+    """A TensorRT engine, and another runtime for the images that it does not take.
+
+    Args:
+        other: makes the other runtime, when the first of these images comes.
+    """
+
+    def __init__(self, engine: TensorRtRuntime, other: Callable[[], Runtime]) -> None:
+        self.name, self.device = engine.name, engine.device
+        self._engine = engine
+        self._make_other = other
+        self._other: Runtime | None = None
+
+    def prepare(self, shape: Shape) -> None:
+        """Compute at full speed for images of this shape from now on."""
+        self._for(shape).prepare(shape)
+
+    def __call__(self, images: Images) -> StageOutput:
+        return self._for(images.shape)(images)
+
+    def _for(self, shape: Shape) -> Runtime:
+        try:
+            self._engine.require(shape)
+        except UserError as error:
+            if self._other is None:
+                self._other = self._make_other()
+                self.name = f'{self._engine.name} and {self._other.name}'
+                log.warning('%s; until then they are left to %s', error, self._other.name)
+            return self._other
+        return self._engine
+
+    def close(self) -> None:
+        """Give back the memory of the device; the runtime cannot be used after."""
+        self._engine.close()
+        if self._other:
+            self._other.close()
 
 
 def _working(

@@ -200,6 +200,10 @@ class TensorRtRuntime:
             tensor.record_stream(current)
         return StageOutput(**maps)
 
+    def require(self, shape: Shape) -> None:
+        """Raises: UserError, the engine does not take images of this shape."""
+        self._profile_for(shape)
+
     def _profile_for(self, shape: Shape) -> int:
         """The index of the profile that takes images of this shape.
 

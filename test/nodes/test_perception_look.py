@@ -9,8 +9,10 @@ import pytest
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
 from node_recipes import header
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from action_recognition.errors import UserError
 from action_recognition.msg import SkeletonArray
 from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
@@ -74,6 +76,26 @@ def test_every_number_of_crops_is_prepared_before_the_node_is_active(graph):
     node.subscribe_images = lambda *args: (seen.extend(estimator.prepared), subscribe(*args))
     assert node.autostart()
     assert seen == [(number, 64, 64, 3) for number in (1, 2, 3)]
+
+
+def test_crops_that_the_network_does_not_take_are_refused(graph):
+    class Choosy(WhiteBoxes):
+        def require(self, shape):
+            if shape[0] * shape[1] > 200:
+                raise UserError(f'takes no {shape[0]} crops of {shape[1]}')
+
+    node = graph.node(
+        PerceptionNode,
+        estimator_factory=lambda *args: Choosy(),
+        parameters={'look.max_crops': 2, 'look.crop_size': 96},
+    )
+    before = node._stage.gaze.config
+    (result,) = node.set_parameters([Parameter('look.crop_size', value=104)])
+    assert (result.successful, result.reason) == (False, 'takes no 2 crops of 104')
+    assert node._stage.gaze.config is before
+    changes = [Parameter('look.crop_size', value=104), Parameter('look.max_crops', value=1)]
+    assert node.set_parameters_atomically(changes).successful
+    assert node._stage.gaze.config.crop_size == 104
 
 
 def test_crops_follow_people_and_the_full_image_finds_newcomers(graph):

@@ -124,6 +124,25 @@ def test_a_gpu_without_memory_for_many_crops(gpu, device):
     assert estimator.estimate(IMAGE, 7).stamp == 7
 
 
+def test_what_the_estimator_says_of_shapes_and_of_itself_is_passed_on(gpu):
+    estimator = RevivingEstimator(gpu.make, 'cpu', lambda new: None)
+    gaze = Gaze(estimator, LookConfig(max_crops=2, crop_size=64))
+    gaze.require(gaze.config)  # it says nothing
+    made = gpu.made[0]
+
+    def require(shape):
+        raise UserError(f'no {shape}')
+
+    made.require = require
+    made.prepare = lambda shape: setattr(made, 'runtime', f'none of {shape[1]}')
+    with pytest.raises(UserError, match=r'no \(2, 64, 64, 3\)'):
+        gaze.require(gaze.config)
+    gaze.warm_up()
+    assert estimator.runtime == 'none of 64'
+    estimator.close()
+    gaze.require(gaze.config)
+
+
 def test_a_bad_image_does_not_cost_the_estimator(gpu):
     estimator = RevivingEstimator(gpu.make, 'cpu', lambda new: pytest.fail('replaced'))
     for _ in range(3):

@@ -334,10 +334,19 @@ class Engine(TorchRuntime):
 
     tuned = ((3, 64, 64, 3), (1, 96, 128, 3))
     frames = 1.0
+    closed = False
 
     def __init__(self, path, network, device):
         super().__init__(network, CPU)
+        self.name = 'tensorrt float16'
         self.asked = []
+
+    def require(self, shape):
+        if max(shape[1:3]) > 128:
+            raise UserError(f'the engine takes up to 128 pixels, not {shape[1]}: build one')
+
+    def close(self):
+        self.closed = True
 
     def __call__(self, images):
         self.asked.append(images.shape)
@@ -353,6 +362,85 @@ def test_an_engine_is_checked_in_both_profiles(network, monkeypatch, tmp_path):
     monkeypatch.setattr(Engine, 'frames', 0.0)
     with pytest.raises(UserError, match='is off by'):
         create_runtime(*asked)
+
+
+@pytest.fixture
+def on_gpu(network, monkeypatch):
+    """'auto' on a GPU with an engine, for which PyTorch on the CPU stands in."""
+    monkeypatch.setattr(runtimes, 'TensorRtRuntime', Engine)
+    others = []
+
+    def torch_runtime(network, device, threads):
+        others.append(Off(network, by=0))
+        others[-1].prepared = []
+        others[-1].prepare = others[-1].prepared.append
+        return others[-1]
+
+    monkeypatch.setattr(runtimes, 'TorchRuntime', torch_runtime)
+
+    def create(engine='pose.engine'):
+        return create_runtime(network, torch.device('cuda'), 'auto', engine)
+
+    return create, others
+
+
+def test_auto_leaves_images_that_an_engine_does_not_take_to_pytorch(network, on_gpu, caplog):
+    create, others = on_gpu
+    runtime = create()
+    small, large = images_of(1, 96, 128), images_of(1, 136, 64)
+    assert runtime.name == 'tensorrt float16'
+    assert_agrees(runtime, network, small)
+    assert (caplog.messages, others) == ([], [])
+    for _ in range(2):
+        np.testing.assert_allclose(runtime(large)[0], expected(network, large)[0], atol=1e-5)
+        runtime.prepare(large.shape)
+    (other,) = others
+    assert other.prepared == [runtimes.CHECKED] + 2 * [large.shape]
+    assert caplog.messages == [
+        'the engine takes up to 128 pixels, not 136: build one; until then they are left to '
+        'torch float32'
+    ]
+    assert runtime.name == 'tensorrt float16 and torch float32'
+    assert_agrees(runtime._engine, network, small)
+    runtime(small)
+    assert runtime._engine.asked[-1] == small.shape
+    runtime.close()
+    assert runtime._engine.closed
+    assert other.closed
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_estimator_with_an_engine_for_smaller_images_starts_and_goes_on(on_gpu, flip_test):
+    """The engine is for images half as large, and for smaller crops."""
+    create, others = on_gpu
+    config = EstimatorConfig(160, flip_test=flip_test)
+    estimator = NetworkEstimator(create(), config, 'test')
+    estimator.warm_up()
+    assert estimator.runtime == 'tensorrt float16 and torch float32'
+    gaze = Gaze(estimator, LookConfig(max_crops=2, crop_size=160))
+    gaze.warm_up()
+    n = 2 if flip_test else 1
+    shapes = [(n, 144, 192, 3), (n, 160, 160, 3), (2 * n, 160, 160, 3)]
+    assert others[0].prepared == [runtimes.CHECKED, *shapes]
+    gaze.require(LookConfig(max_crops=6, crop_size=320))  # nothing is refused
+
+
+def test_an_engine_that_is_named_says_which_crops_it_does_not_take(network):
+    class Named(Engine):
+        def require(self, shape):
+            if shape[0] > 3 or shape[1] > 64:
+                raise UserError(f'takes no {shape}')
+
+    def gaze_of(flip_test):
+        config = EstimatorConfig(96, flip_test=flip_test)
+        return Gaze(NetworkEstimator(Named('', network, CPU), config, 'test'))
+
+    gaze_of(False).require(LookConfig(max_crops=3, crop_size=64))
+    gaze_of(True).require(LookConfig('full', max_crops=3, crop_size=640))
+    with pytest.raises(UserError, match=r'takes no \(3, 72, 72, 3\)'):
+        gaze_of(False).require(LookConfig(max_crops=3, crop_size=72))
+    with pytest.raises(UserError, match=r'takes no \(6, 64, 64, 3\)'):
+        gaze_of(True).require(LookConfig(max_crops=3, crop_size=64))
 
 
 def test_runtime_with_slightly_other_answers_is_taken(network):

@@ -108,6 +108,10 @@ def runtime():
 def test_images_that_the_engine_does_not_take(runtime, shape, reason):
     with pytest.raises(UserError, match=reason):
         runtime(np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match=reason):
+        runtime.require(shape)
+    runtime.require((MOST_IMAGES, 160, 160, 3))
+    runtime.require((2, 400, 528, 3))
 
 
 def test_engine_for_a_cpu_cannot_be_built(trt, network):
