@@ -1,6 +1,6 @@
 """Several people in one image: how many of their joints are found, and who is made up.
 
-python benchmarks/groups.py --data DIR [--model NAME] [--size 160] [--overlap 0.2] [--groups 200]
+python benchmarks/groups.py --data DIR [--model NAME] [--size 192] [--overlap 0.2] [--groups 200]
 
 The people of the validation part of LSP-extended are laid side by side, one to five of them, each
 `--size` pixels high and wide and covering `--overlap` of the one before; joints that are covered

@@ -48,10 +48,10 @@ FRAME = 33_333_333  # ns
 #: The frame lies in an image so many times as wide and high.
 ROOMS = (1, 2, 4)
 #: The way of looking of the perception node.
-DEFAULT = 'crops160'
+DEFAULT = 'crops192'
 #: Pairs of `decoder.min_score`, from which on somebody is found, and `tracker.high_score`, from
 #: which on somebody new is followed: heights of peaks the one, calibrated scores the other.
-SURE = ((0.4, 0.3), (0.4, 0.4), (0.5, 0.4), (0.25, 0.3), (0.25, 0.4), (0.25, 0.45), (0.25, 0.5))
+SURE = ((0.4, 0.3), (0.4, 0.4), (0.25, 0.3), (0.25, 0.35), (0.25, 0.4), (0.25, 0.45))
 #: How often source videos are drawn for the interval of a gain.
 DRAWS = 2000
 
@@ -76,7 +76,9 @@ class Way:
 
 def _ways() -> tuple[Way, ...]:
     full = [Way(f'full{n}', n, LookConfig('full')) for n in (128, 160, 224, 288, 384)]
-    crops = [Way(f'crops{n}', 224, LookConfig('crops', crop_size=n)) for n in (96, 128, 160, 224)]
+    crops = [
+        Way(f'crops{n}', 224, LookConfig('crops', crop_size=n)) for n in (96, 128, 160, 192, 224)
+    ]
     margins = [
         Way(f'margin{100 * m:.0f}', 224, LookConfig('crops', margin=m)) for m in (0.1, 0.4, 0.6)
     ]

@@ -33,7 +33,7 @@ TOLERANCE = {'float32': 1e-3, 'float16': 0.02, 'bfloat16': 0.1}
 #: seen. Weights that see nobody in a drawing are held to so much.
 LEAST_NORM = 1.0
 #: Images of a check: crops, as perception looks at.
-CHECKED: Shape = (3, 160, 160, 3)
+CHECKED: Shape = (3, 192, 192, 3)
 
 log = logging.getLogger(__name__)
 
