@@ -2,7 +2,8 @@
 
 Chrome's trace event format, as a JSON array: one event a line, and each line is written whole by
 one call. The format allows for the closing bracket to be missing, so a file can be opened while it
-grows and after its writer was killed; who ends last sets the bracket.
+grows and after its writer was killed (which may, rarely, cut the last line); who ends last sets the
+bracket.
 
 Nodes of several processes may write to one file. Times are those of the monotonic clock, which all
 processes of a machine share.

@@ -77,7 +77,7 @@ def test_figures_of_a_way(look, monkeypatch, mode, crops, full):
     figures = tally.figures()
     assert (figures['pck'], figures['tracked'], figures['people'], figures['ids']) == (1, 1, 1, 1)
     assert (figures['crops'], figures['full']) == (crops, full)
-    assert figures['kilopixels'] == (crops * 160**2 + full * 224**2) / 1e3
+    assert figures['kilopixels'] == (crops * LookConfig.crop_size**2 + full * 224**2) / 1e3
     assert figures['frames'] == 6  # those that are labelled
     assert figures['ms_mean'] > 0
     assert '| it |' in look.markdown([{'set': 's', 'room': 1} | figures], look.COLUMNS)
