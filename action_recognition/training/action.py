@@ -223,21 +223,11 @@ def publish_together(config: ActionConfig, task: Task, out: Path) -> Path:
     validated, published = [], []
     for number in config.seeds:
         folder = out / f'seed{number}'
-        model = fit(  # all is done: it only reads the checkpoint
-            config,
-            number,
-            task.sampler(refit=False),
-            task.labels,
-            task.watched,
-            folder / 'validated',
-            True,
-            task.classes,
-            task.taught_by,
-        )
+        model = _averaged(config, len(task.labels), folder / 'validated')
         _, of_all = load_recognizer(str(folder / f'{config.name}.safetensors'))
         model.temperature = of_all.temperature
         validated.append(cast(OnlineRecognizer, model))
-        published.append(cast(OnlineRecognizer, of_all.to(model.device)))
+        published.append(cast(OnlineRecognizer, of_all))
     members = together(validated, config.settings)
     logits = logits_of(members, task.validation)
     members.temperature = fit_temperature(logits, task.validation, task.labels)
@@ -250,6 +240,14 @@ def publish_together(config: ActionConfig, task: Task, out: Path) -> Path:
     publish(config, model, task, result, path)
     (out / 'figures_ensemble.json').write_text(json.dumps(result, indent=1))
     return path
+
+
+def _averaged(config: ActionConfig, classes: int, folder: Path) -> Network:
+    """The model that `fit` left in a checkpoint; one process alone may ask for it."""
+    model = create_model(config.model, classes, **config.settings)
+    ema = loop.Ema(model, config.ema)
+    loop.load_checkpoint(folder, model, ema, torch.optim.AdamW(model.parameters()))
+    return ema.model
 
 
 def _figures(folder: Path, seed: int) -> Path:
