@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from action_recognition import resources
 from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.datasets.streams import segments, string_together
-from action_recognition.evaluation.action import SETS, clip_logits, figures, load_set
+from action_recognition.evaluation.action import clip_logits, figures
 from action_recognition.evaluation.common import observed
 from action_recognition.evaluation.online import stream_logits
 from action_recognition.evaluation.robustness import SETTLED
+from action_recognition.evaluation.sets import SETS, load_set
 from action_recognition.recognition.attention import AttentionState
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.batch_renorm import BatchRenorm, set_progress

@@ -33,7 +33,8 @@ from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.union32 import load_union32
-from action_recognition.evaluation.action import clip_logits, relabel
+from action_recognition.evaluation.action import clip_logits
+from action_recognition.evaluation.sets import relabel
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.labels import LabelConfig
 from action_recognition.training import teach_head as heads

@@ -24,8 +24,9 @@ from action_recognition.benchmarking.stgcn import StGcn
 from action_recognition.benchmarking.svm import SvmPeer
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import FRACTIONS, SETS, load_set, relabel
+from action_recognition.evaluation.action import FRACTIONS
 from action_recognition.evaluation.common import expected_calibration_error, observed
+from action_recognition.evaluation.sets import SETS, load_set, relabel
 from action_recognition.training.action_config import ActionConfig
 
 #: Networks over windows, and for how many epochs each is trained without and with augmentation.

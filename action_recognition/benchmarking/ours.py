@@ -14,8 +14,9 @@ from action_recognition import weights
 from action_recognition.benchmarking.peer import Step
 from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import SETS, clip_logits
+from action_recognition.evaluation.action import clip_logits
 from action_recognition.evaluation.common import joined, project
+from action_recognition.evaluation.sets import SETS
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.models import Network, PaperRecognizer, load_recognizer
 from action_recognition.recognition.stream import StreamingRecognizer

@@ -250,9 +250,9 @@ def _pose(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _action(args: argparse.Namespace) -> dict[str, Any]:
-    from action_recognition.evaluation import action, online, robustness
+    from action_recognition.evaluation import action, online, robustness, sets
 
-    models = args.model or [action.default_model(args.set, args.split, args.joints)]
+    models = args.model or [sets.default_model(args.set, args.split, args.joints)]
     if args.set == 'precog' and (args.split != 1 or args.joints or args.robustness):
         raise UserError('precog takes neither --split nor --joints nor --robustness')
     if args.report:
@@ -272,10 +272,10 @@ def _action(args: argparse.Namespace) -> dict[str, Any]:
 
 def _video(args: argparse.Namespace) -> dict[str, Any]:
     from action_recognition.datasets import jhmdb
-    from action_recognition.evaluation import action, video
+    from action_recognition.evaluation import sets, video
 
     set_name = 'jhmdb21' if jhmdb.is_root(args.data) else 'union32'
-    models = args.model or [action.default_model(set_name, args.split, 'estimated')]
+    models = args.model or [sets.default_model(set_name, args.split, 'estimated')]
     if args.report:
         _make_folder(args.report)
     figures = video.run(args.data, models, _cache(args), args.split, args.report)

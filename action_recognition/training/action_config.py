@@ -10,7 +10,7 @@ import yaml
 
 from action_recognition.datasets import jhmdb
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import JOINTS, SETS
+from action_recognition.evaluation.sets import JOINTS, SETS
 from action_recognition.limits import read_text
 from action_recognition.ranges import (
     AMOUNT,

@@ -19,17 +19,10 @@ from action_recognition.datasets.clips import SkeletonClip, train_validation
 from action_recognition.datasets.streams import UNSCORED, SkeletonStream, precog_stream, segments
 from action_recognition.errors import UserError
 from action_recognition.evaluation import online
-from action_recognition.evaluation.action import (
-    FRACTIONS,
-    SETS,
-    Network,
-    clip_logits,
-    figures,
-    load_set,
-    relabel,
-)
+from action_recognition.evaluation.action import FRACTIONS, Network, clip_logits, figures
 from action_recognition.evaluation.common import joined, project
 from action_recognition.evaluation.estimated import JointCache, detected
+from action_recognition.evaluation.sets import SETS, load_set, relabel
 from action_recognition.recognition.base import softmax
 from action_recognition.skeleton import FloatArray, IntArray
 from action_recognition.training.action_config import CONTINUOUS, ActionConfig

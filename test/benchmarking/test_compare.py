@@ -11,7 +11,8 @@ import pytest
 
 from action_recognition.benchmarking import compare, network_peer
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import FRACTIONS, load_set
+from action_recognition.evaluation.action import FRACTIONS
+from action_recognition.evaluation.sets import load_set
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.augment import Augmentation
 

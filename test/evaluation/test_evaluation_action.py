@@ -12,18 +12,16 @@ from action_recognition import weights
 from action_recognition.datasets import jhmdb
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
-from action_recognition.evaluation import action
+from action_recognition.evaluation import action, sets
 from action_recognition.evaluation.action import (
     clip_beginning,
     clip_logits,
-    default_model,
     enter,
     figures,
     load_entrants,
-    load_set,
-    relabel,
     run,
 )
+from action_recognition.evaluation.sets import default_model
 from action_recognition.recognition.base import softmax
 from action_recognition.recognition.features import online_features
 from action_recognition.recognition.labels import LabelConfig
@@ -105,31 +103,6 @@ def test_paper_model_answers_on_beginnings_and_each_answer_stands():
         assert (answer[: len(c) - 1] == answer[half]).all()
 
 
-def test_labels_are_joined_only_where_the_model_does_not_know_them():
-    clips = [clip('golf', 3), clip('tennis_serve', 3)]
-    own = relabel(clips, ('golf', 'tennis_serve'))
-    assert [c.label for c in own] == ['golf', 'tennis_serve']
-    joined = relabel(clips, ('golf_swing', 'tennis_stroke'))
-    assert [c.label for c in joined] == ['golf_swing', 'tennis_stroke']
-    with pytest.raises(UserError, match='does not know golf_swing, tennis_stroke'):
-        relabel(clips, ('sit',))
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ({'name': 'kinetics'}, 'known: penn'),
-        ({'name': 'penn', 'split': 2}, 'one official split'),
-        ({'name': 'penn', 'joints': 'teacher'}, 'annotated joints only'),
-        ({'name': 'jhmdb21'}, 'expected the JHMDB folder'),
-        ({'name': 'jhmdb14', 'split': 4}, 'splits 1, 2 and 3, not 4'),
-    ],
-)
-def test_sets_that_do_not_exist_are_refused(tmp_path, arguments, message):
-    with pytest.raises(UserError, match=message):
-        load_set(data=tmp_path, part='test', **arguments)
-
-
 def save(folder, labels, name='w', seed=0, **training) -> str:
     """Weights of a small model with these labels; returns their path."""
     torch.manual_seed(seed)
@@ -147,30 +120,12 @@ def test_a_model_is_not_scored_on_clips_it_was_trained_on(tmp_path):
         run('jhmdb21', tmp_path, [path], split=2)
 
 
-@pytest.mark.parametrize(
-    ('set_name', 'split', 'joints', 'name'),
-    [
-        ('penn', 1, None, 'online_union32'),
-        ('union32', 1, 'estimated', 'online_union32'),
-        ('jhmdb14', 1, None, 'online_jhmdb14'),
-        ('jhmdb14', 2, None, 'online_jhmdb14_split2'),
-        ('jhmdb21', 3, 'best', 'online_union32_split3'),
-        ('jhmdb21', 1, 'estimated', 'online_jhmdb21_video'),
-        ('jhmdb21', 3, 'estimated', 'online_jhmdb21_video_split3'),
-        ('precog', 1, None, 'online_precog'),
-        ('penn', 2, None, 'online_union32'),  # refused later: there is one split
-    ],
-)
-def test_weights_that_ship_for_a_set(set_name, split, joints, name):
-    assert default_model(set_name, split, joints) == name
-
-
 @pytest.mark.parametrize('joints', ['best', 'estimated'])
 @pytest.mark.parametrize('set_name', ['jhmdb14', 'jhmdb21'])
 def test_weights_that_ship_for_a_split_may_be_asked_about_it(set_name, joints):
     for split in jhmdb.SPLITS:
         name = default_model(set_name, split, joints)
-        ((header, _),) = load_entrants([name], action.SETS[set_name], split)
+        ((header, _),) = load_entrants([name], sets.SETS[set_name], split)
         assert (header.name, header.training['split']) == (name, split)
 
 
@@ -180,7 +135,7 @@ def penn_of_three(monkeypatch):
     labels = ('pullup', 'tennis_forehand', 'tennis_serve')
     clips = [clip(labels[k % 3], 12 + k, k) for k in range(4)]
     clips[3] = clip('tennis_serve', 15, 3)
-    monkeypatch.setitem(action.SETS, 'penn', labels)
+    monkeypatch.setitem(sets.SETS, 'penn', labels)
     monkeypatch.setattr(action, 'load_set', lambda *asked: clips)
     return clips
 
@@ -233,7 +188,7 @@ def test_how_much_of_the_estimated_joints_taught_the_pose_network(tmp_path, monk
         (2, 'test'): ['pullup/a', 'pullup/c', 'sit/b'],
     }
     monkeypatch.setattr(action.jhmdb, 'clip_names', lambda root, split, part: parts[split, part])
-    monkeypatch.setitem(action.SETS, 'jhmdb14', ('pullup',))
+    monkeypatch.setitem(sets.SETS, 'jhmdb14', ('pullup',))
 
     def load(set_name, data, part, split, *_):
         names = [name for name in parts[split, part] if name.startswith('pullup')]
@@ -257,12 +212,3 @@ def test_pictures_of_the_figures(tmp_path, penn_of_three):
         'reliability.png',
         'accuracy_at.png',
     }
-
-
-@pytest.mark.parametrize(
-    ('name', 'count'), [('penn', 1068), ('jhmdb14', 176), ('jhmdb21', 268), ('union32', 1336)]
-)
-def test_official_test_parts(data_root, name, count):
-    clips = load_set(name, data_root, 'test')
-    assert len(clips) == count
-    assert {c.label for c in clips} == set(action.SETS[name])

@@ -13,7 +13,7 @@ from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import precog
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.datasets.streams import segments
-from action_recognition.evaluation.action import SETS
+from action_recognition.evaluation.sets import SETS
 from action_recognition.recognition.features import ELAPSED, ONLINE_FEATURES
 from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import Sampler, StreamSampler, collate, mirrored

@@ -12,8 +12,8 @@ from action_recognition.classes import BACKGROUND_LABEL
 from action_recognition.datasets import penn, precog, union32
 from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
-from action_recognition.evaluation.action import SETS
 from action_recognition.evaluation.estimated import JointCache
+from action_recognition.evaluation.sets import SETS
 from action_recognition.recognition.models import create_model
 from action_recognition.training import tasks
 from action_recognition.training.action_config import ActionConfig
