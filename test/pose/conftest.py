@@ -1,4 +1,4 @@
-"""What the tests of pose backends share: modules that stand in for installed packages."""
+"""A small network, and modules that stand in for installed packages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from action_recognition.pose.backends import registry
+from action_recognition.pose.heads import PoseNetwork
 
 RTMPOSE = 'action_recognition.pose.backends.rtmpose'
 
@@ -35,3 +37,11 @@ def install(tmp_path, monkeypatch):
             tmp_path
         ):
             del sys.modules[name]
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(0)
+    network = PoseNetwork(2)
+    network(torch.randn(4, 3, 64, 64))
+    return network.eval()

@@ -9,48 +9,21 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from runtime_recipes import CPU, Off, assert_agrees, expected, images_of
 
 from action_recognition.errors import UserError
 from action_recognition.pose import runtimes
 from action_recognition.pose.by_shape import PREPARE_AFTER
-from action_recognition.pose.estimator import EstimatorConfig, NetworkEstimator, load_network
+from action_recognition.pose.estimator import EstimatorConfig, NetworkEstimator
 from action_recognition.pose.gaze import Gaze, LookConfig
-from action_recognition.pose.heads import PoseNetwork, StageOutput, normalise
-from action_recognition.pose.runtimes import PREFERENCE, TOLERANCE, check, create_runtime
+from action_recognition.pose.heads import StageOutput
+from action_recognition.pose.runtimes import PREFERENCE, create_runtime
 from action_recognition.pose.torch_runtime import TorchRuntime
-from action_recognition.skeleton import FLIP, Joint
-
-CPU = torch.device('cpu')
-
-
-@pytest.fixture(scope='module')
-def network():
-    torch.manual_seed(0)
-    network = PoseNetwork(2)
-    network(torch.randn(4, 3, 64, 64))
-    return network.eval()
 
 
 def skip_without(name):
     if find_spec(name) is None:
         pytest.skip(f'{name} is not installed')
-
-
-def images_of(n, height, width):
-    coarse = np.random.default_rng(n).integers(0, 256, (n, height // 8, width // 8, 3), np.uint8)
-    return np.ascontiguousarray(coarse.repeat(8, 1).repeat(8, 2))
-
-
-def expected(network, images):
-    with torch.inference_mode():
-        return network(normalise(torch.from_numpy(images)))[-1]
-
-
-def assert_agrees(runtime, network, images):
-    tolerance = TOLERANCE[runtime.name.split()[1]]
-    for got, want in zip(runtime(images), expected(network, images), strict=True):
-        assert got.dtype == torch.float32
-        np.testing.assert_allclose(got.cpu(), want, atol=tolerance * want.abs().max(), rtol=0)
 
 
 @pytest.mark.parametrize('name', PREFERENCE['cpu'])
@@ -205,30 +178,6 @@ def test_auto_passes_over_what_does_not_work_and_says_so(network, monkeypatch, c
     ]
 
 
-class Off(TorchRuntime):
-    """Its maps lie a bit too high."""
-
-    def __init__(self, network, threads=0, by=0.01):
-        super().__init__(network, CPU)
-        self.by = by
-        self.closed = False
-
-    def __call__(self, images):
-        joints, limbs = super().__call__(images)
-        return StageOutput(joints + self.by, limbs)
-
-    def close(self):
-        self.closed = True
-
-
-@pytest.mark.parametrize('by', [0.01, float('nan')])
-def test_runtime_with_other_answers_is_refused(network, by):
-    runtime = Off(network, by=by)
-    with pytest.raises(UserError, match=r"'torch float32' is off by .* where 0\.001 is tolerated"):
-        check(runtime, network)
-    assert runtime.closed
-
-
 @pytest.mark.parametrize(
     ('by', 'reason'),
     [
@@ -257,76 +206,6 @@ def test_on_a_gpu_auto_takes_pytorch_only_where_it_computes_the_same(
         with pytest.raises(UserError, match=reason):
             create_runtime(network, torch.device('cuda'))
     assert asked == ['cuda']
-
-
-class Half(TorchRuntime):
-    """Says that it computes in half precision, and answers whatever `spoil` makes of the maps."""
-
-    def __init__(self, network, precision, spoil):
-        super().__init__(network, CPU)
-        self.name = f'fast {precision}'
-        self._spoil = spoil
-
-    def __call__(self, images):
-        maps = StageOutput(*(part.clone() for part in super().__call__(images)))
-        return self._spoil(maps) or maps
-
-
-def blind(maps):
-    for part in maps:
-        part.zero_()
-
-
-def without_limbs(maps):
-    maps.limbs.zero_()
-
-
-def without_left_wrists(maps):
-    maps.joints[:, Joint.LEFT_WRIST] = 0
-
-
-def of_the_other_side(maps):
-    return StageOutput(maps.joints[:, list(FLIP)], maps.limbs)
-
-
-@pytest.mark.parametrize(
-    'spoil', [blind, without_limbs, without_left_wrists, of_the_other_side, lambda maps: None]
-)
-@pytest.mark.parametrize('precision', ['float16', 'bfloat16'])
-def test_half_precision_is_no_excuse(precision, spoil):
-    """With the weights that ship. The last one changes nothing."""
-    network = load_network('pose').network
-    runtime = Half(network, precision, spoil)
-    if spoil.__name__ == '<lambda>':
-        assert check(runtime, network) is runtime
-    else:
-        with pytest.raises(UserError, match=f"'fast {precision}' is off by "):
-            check(runtime, network)
-
-
-@pytest.mark.parametrize('precision', ['float16', 'bfloat16'])
-def test_weights_that_see_little_in_a_drawing_are_checked_by_it(network, precision):
-    """As those of a user may: their maps here are as weak as one joint that is hardly seen."""
-    with pytest.raises(UserError, match='is off by'):
-        check(Half(network, precision, blind), network)
-
-
-class PreparesBadly(TorchRuntime):
-    """Its answers are right until it has prepared for a shape."""
-
-    prepared = False
-
-    def prepare(self, shape):
-        self.prepared = True
-
-    def __call__(self, images):
-        joints, limbs = super().__call__(images)
-        return StageOutput(0 * joints if self.prepared else joints, limbs)
-
-
-def test_what_a_runtime_has_prepared_is_checked_too(network):
-    with pytest.raises(UserError, match='is off by'):
-        check(PreparesBadly(network, CPU), network)
 
 
 class Engine(TorchRuntime):
@@ -441,11 +320,6 @@ def test_an_engine_that_is_named_says_which_crops_it_does_not_take(network):
         gaze_of(False).require(LookConfig(max_crops=3, crop_size=72))
     with pytest.raises(UserError, match=r'takes no \(6, 64, 64, 3\)'):
         gaze_of(True).require(LookConfig(max_crops=3, crop_size=64))
-
-
-def test_runtime_with_slightly_other_answers_is_taken(network):
-    runtime = Off(network, by=1e-6)
-    assert check(runtime, network) is runtime
 
 
 def test_runtime_that_is_named_does_not_fall_back(network, monkeypatch):

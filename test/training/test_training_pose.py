@@ -1,22 +1,20 @@
-"""Growing, augmentation, and a training run that is stopped and resumed."""
+"""Growing, publishing, and a training run that is stopped and resumed."""
 
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
+from pose_recipes import JOINTS, person
 
 from action_recognition import weights
-from action_recognition.datasets.people import Person
 from action_recognition.errors import UserError
 from action_recognition.evaluation.pose import Answer
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.heads import PoseNetwork
-from action_recognition.skeleton import FLIP
 from action_recognition.training import pose as training
 from action_recognition.training.pose import (
     Trainer,
@@ -28,90 +26,7 @@ from action_recognition.training.pose import (
     trained,
 )
 from action_recognition.training.pose_calibration import fit_score
-from action_recognition.training.pose_config import ENTRIES, Phase, PoseConfig
-from action_recognition.training.pose_data import AMOUNTS, Augmentation, PoseDataset, paste
-
-#: Dots of one colour per joint on black: where a joint is can be read off the image.
-COLOURS = [(0, 0, 40 + 16 * j) if j in (2, 5) else (40 + 16 * j, 0, 0) for j in range(14)]
-JOINTS = np.array([(60 + 30 * (j % 4), 40 + 40 * (j // 4)) for j in range(14)], np.float32)
-
-
-def person(blank=False):
-    image = np.zeros((240, 220, 3), np.uint8)
-    if not blank:
-        for xy, colour in zip(JOINTS, COLOURS, strict=True):
-            cv2.circle(image, [int(v) for v in xy], 9, colour, cv2.FILLED)
-    return Person(cv2.imencode('.png', image)[1].tobytes(), JOINTS)
-
-
-def geometry_only():
-    return Augmentation(
-        size_range=(0.5, 0.7), rotation=30, composite=0, occluder=0, degrade=0, upside_down=0.3
-    )
-
-
-def test_joints_move_with_the_image(monkeypatch):
-    monkeypatch.setattr('action_recognition.training.pose_data.degrade', lambda image, *_: image)
-    dataset = PoseDataset([person()] * 20, 192, geometry_only(), seed=5)
-    checked = 0
-    for i in range(len(dataset)):
-        image, xy, labelled = dataset[i]
-        assert labelled.tolist() == [True, False]
-        seen = np.flatnonzero(np.isfinite(xy[0]).all(-1))
-        x, y = np.clip(np.round(xy[0, seen]).astype(int), 0, 191).T
-        found = image[y, x].astype(int)
-        # A mirrored image shows the dot of the right wrist where the left wrist is labelled.
-        ways = [np.array(COLOURS)[seen], np.array(COLOURS)[list(FLIP)][seen]]
-        assert min(np.abs(found - colours).max() for colours in ways) < 30
-        checked += len(seen)
-    assert checked > 150
-
-
-def test_same_seed_gives_the_same_item_and_another_seed_another():
-    people = [person()] * 4
-    one, same, other = (PoseDataset(people, 64, Augmentation(), seed) for seed in (1, 1, 2))
-    for a, b in zip(one[2], same[2], strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(one[2][0], other[2][0])
-
-
-def test_pasted_person_hides_what_is_under_it():
-    rng = np.random.default_rng(0)
-    under, over = np.full((100, 100, 3), 10, np.uint8), np.full((100, 100, 3), 200, np.uint8)
-    under_xy = np.stack([np.linspace(5, 95, 14), np.full(14, 50)], 1).astype(np.float32)
-    over_xy = np.stack([np.full(14, 50), np.linspace(20, 80, 14)], 1).astype(np.float32)
-    image, (left, moved) = paste(under, under_xy, over, over_xy, rng)
-    for x, y in left[np.isfinite(left[:, 0])]:
-        assert (image[int(y), int(x)] == 10).all()
-    hidden = under_xy[np.isnan(left[:, 0])]
-    assert len(hidden) > 0
-    for x, y in hidden:
-        assert (image[int(y), int(x)] == 200).all()
-    for x, y in moved[np.isfinite(moved[:, 0])]:
-        assert (image[int(y), int(x)] == 200).all()
-
-
-def beside_a_wall(missing=0):
-    """A bright person on the left of a dark wall; the last joints perhaps unlabelled."""
-    image = np.full((120, 300, 3), 40, np.uint8)
-    image[:, :130] = 220
-    xy = np.stack([np.linspace(15, 100, 14), np.linspace(10, 110, 14)], 1).astype(np.float32)
-    xy[14 - missing :] = np.nan
-    return Person(cv2.imencode('.png', image)[1].tobytes(), xy)
-
-
-def test_empty_images_have_no_labels(monkeypatch):
-    monkeypatch.setattr('action_recognition.training.pose_data.degrade', lambda image, *_: image)
-    people = [beside_a_wall(), beside_a_wall(missing=2)]
-    always = PoseDataset(people, 64, replace(Augmentation(), empty=1.0), seed=1)
-    image, xy, labelled = always[0]
-    assert not labelled.any()
-    assert np.isnan(xy).all()
-    assert image.shape == (64, 64, 3)
-    assert (image == 40).any()
-    assert always[1][2][0]  # nothing to be seen beside: the person
-    never = PoseDataset(people, 64, Augmentation(), seed=1)
-    assert never[0][2][0]
+from action_recognition.training.pose_config import Phase, PoseConfig
 
 
 def test_new_stages_begin_as_a_copy_of_the_last():
@@ -418,70 +333,6 @@ def test_nothing_to_resume_is_an_error(small_run, tmp_path):
     config, data = small_run
     with pytest.raises(UserError, match='cannot resume'):
         run(config, data, tmp_path / 'none', resume=True)
-
-
-@pytest.mark.parametrize(
-    'text',
-    [
-        *('[1, 2', '', '[1, 2]', '\0', 'name: x', 'name: x\nphases: []\ncolour: 1'),
-        *('name: x\nphases: [{size: 1}]', 'name: x\nphases: 3'),
-    ],
-)
-def test_bad_config_is_one_clear_error(tmp_path, text):
-    path = tmp_path / 'bad.yaml'
-    path.write_text(text)
-    with pytest.raises(UserError, match=r'cannot use training config .*bad\.yaml'):
-        PoseConfig.load(path)
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({'phases': ()}, 'at least one phase'),
-        ({'phases': (Phase(100, 1, 8),)}, 'multiples of 8, not 100'),
-        ({'check_size': 0}, 'check_size must be a whole number from 32 to 1024, not 0'),
-        ({'phases': (Phase(64, 1, 8), Phase(64, 9, 8))}, r'phases\[1\]\.stages must be .* 1 to 6'),
-        ({'phases': (Phase(64, 1, 0),)}, r'phases\[0\]\.images must be a whole number from 1 on'),
-        ({'phases': (Phase('64', 1, 8),)}, r'phases\[0\]\.size must be a whole number'),
-        ({'phases': (Phase(64, 1, 8, (0.9, 0.3)),)}, r'phases\[0\]\.size_range must not begin'),
-        ({'batch': 0}, 'batch must be a whole number from 1 on, not 0'),
-        ({'workers': -1}, 'workers must be a whole number from 0 to 1024, not -1'),
-        ({'seed': -1}, 'seed must be a whole number from 0 to'),
-        ({'learning_rate': '6e-3'}, "learning_rate must be a number above 0, not the text '6e-3'"),
-        ({'weight_decay': -1e-4}, 'weight_decay must be a number from 0 on'),
-        ({'warm_up': 1}, 'warm_up must be a number from 0 to below 1, not 1'),
-        ({'start_from': None}, 'start_from must be a name or a file, not None'),
-        ({'name': 'a/b'}, 'must be a plain file name'),
-        ({'joint_weights': {'wirst': 2.0, 'knee': 1.0}}, 'names no joint: wirst'),
-        ({'joint_weights': {'knee': '2'}}, r'joint_weights\.knee must be a number from 0 on'),
-    ],
-)
-def test_values_that_make_no_sense_are_refused(changes, message):
-    with pytest.raises(UserError, match=message):
-        PoseConfig(**{'name': 'x', 'phases': (Phase(64, 1, 8),), **changes})
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({'rotation': -1}, r'augmentation\.rotation must be a number from 0 to 180, not -1'),
-        ({'degrade': 1.5}, r'augmentation\.degrade must be a number from 0 to 1'),
-        ({'size_range': [0.5]}, r'augmentation\.size_range must be two numbers'),
-        ({'size_range': [0, 1]}, r'augmentation\.size_range\[0\] must be a number above 0'),
-        ({'size_range': [0.9, 0.4]}, r'must not begin \(0\.9\) above its end \(0\.4\)'),
-    ],
-)
-def test_an_augmentation_that_makes_no_sense_is_refused(changes, message):
-    with pytest.raises(UserError, match=message):
-        Augmentation(**changes)
-
-
-def test_every_number_of_a_config_has_a_range():
-    """And one that the default lies in: a config of defaults can be made."""
-    settings = PoseConfig('x', (Phase(64, 1, 8),))
-    numbers = {k for k, v in vars(settings).items() if isinstance(v, (bool, int, float))}
-    assert numbers == ENTRIES.keys()
-    assert {*vars(settings.augmentation)} == {*AMOUNTS, 'size_range'}
 
 
 def test_fewer_people_than_a_batch_holds_are_refused(small_run):
