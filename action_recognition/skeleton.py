@@ -112,6 +112,16 @@ def torso_size(xy: npt.ArrayLike) -> FloatArray:
     return np.fmax(one, two)
 
 
+def within(xy: npt.ArrayLike, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """(...) True where a joint of (..., 2) pixels is known and lies in an image (width, height).
+
+    Coordinates are of pixel centres, so an image begins at -0.5.
+    """
+    xy = np.asarray(xy)
+    # A comparison with NaN is False, which is the answer wanted here.
+    return np.all((xy >= -0.5) & (xy <= np.array(size, np.float32) - 0.5), axis=-1)
+
+
 @dataclass(frozen=True)
 class Poses:
     """The people of one image.

@@ -26,6 +26,7 @@ from action_recognition.skeleton import (
     face_from_head_top,
     part_directions,
     torso_size,
+    within,
 )
 
 #: `hri_msgs/Skeleton2D`, constants 0 to 13 (REP-155).
@@ -336,6 +337,11 @@ def test_torso_size_is_the_larger_diagonal():
     sizes = torso_size(np.stack([both, one, person()]))
     assert sizes[:2].tolist() == [10, 5]
     assert np.isnan(sizes[2])
+
+
+def test_joints_within_an_image_lie_on_its_pixels():
+    xy = [[(-0.5, 0), (-0.6, 0), (63.5, 47.5)], [(63.6, 0), (0, 47.6), (np.nan, 3)]]
+    assert within(xy, (64, 48)).tolist() == [[True, False, True], [False, False, False]]
 
 
 def test_face_lies_between_neck_and_head_top():

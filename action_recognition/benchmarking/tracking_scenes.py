@@ -34,6 +34,7 @@ from action_recognition.skeleton import (
     Joint,
     Poses,
     torso_size,
+    within,
 )
 
 #: Seconds of a scene, and the rate at which people move before images are taken.
@@ -160,7 +161,7 @@ def compose(
     xy, depth = (np.stack(part) for part in zip(*map(_place, bodies, paths), strict=True))
     targets = np.stack([_targets(stream) for stream in streams])
     xy, depth, targets = xy[:, moments], depth[:, moments], targets[:, moments]
-    inside = np.all((xy >= -0.5) & (xy <= np.array(IMAGE_SIZE) - 0.5), -1)
+    inside = within(xy, IMAGE_SIZE)
     covered = _covered(np.where(inside[..., None], xy, np.nan), depth)
     visible = inside.sum(2) >= 4
     known = np.maximum(inside.sum(2), 1)

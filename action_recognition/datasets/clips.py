@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from action_recognition.errors import UserError
-from action_recognition.skeleton import FloatArray, IntArray, Poses
+from action_recognition.skeleton import FloatArray, IntArray, Poses, within
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,7 @@ class SkeletonClip:
     @property
     def inside(self) -> npt.NDArray[np.bool_]:
         """(T, 14) True where a joint is known and lies in the image, as pose training needs."""
-        limit = np.array(self.image_size, np.float32) - 0.5
-        # A comparison with NaN is False, which is the answer wanted here.
-        return np.all((self.xy >= -0.5) & (self.xy <= limit), axis=-1)
+        return within(self.xy, self.image_size)
 
 
 def frame_stamps(count: int, fps: float) -> IntArray:

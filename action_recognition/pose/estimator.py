@@ -23,7 +23,7 @@ from action_recognition.pose.heads import PoseNetwork, StageOutput
 from action_recognition.pose.mirror import merge_mirrored, with_mirrored
 from action_recognition.pose.runtimes import Runtime, create_runtime
 from action_recognition.pose.tensorrt_runtime import engine_path
-from action_recognition.skeleton import FloatArray, Poses
+from action_recognition.skeleton import FloatArray, Poses, within
 
 #: Grey that fills the input where the image does not; training fills with it too.
 PADDING = 114
@@ -296,10 +296,9 @@ def in_image(people: People, size: tuple[int, int]) -> People:
 
     Joints that were guessed beyond the border are not found, nor is a person who has no other.
     """
-    # A comparison with NaN is False, which is the answer wanted here.
-    inside = np.all((people.xy >= -0.5) & (people.xy <= np.array(size) - 0.5), -1)
-    xy = np.where(inside[..., None], people.xy, np.float32(np.nan))
-    score = np.where(inside, people.score, np.float32(0))
+    seen = within(people.xy, size)
+    xy = np.where(seen[..., None], people.xy, np.float32(np.nan))
+    score = np.where(seen, people.score, np.float32(0))
     found = score.any(1)
     return People(xy[found], score[found])
 

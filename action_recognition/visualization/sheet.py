@@ -43,13 +43,15 @@ def sheet(rows: Mapping[str, Sequence[Cell]]) -> Image:
 def _picture(image: Image, coloured: FloatArray, white: FloatArray, caption: str) -> Image:
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
-    left, above = (SIDE - scale * width) / 2, (SIDE - scale * height) / 2
-    move = np.array([[scale, 0, left], [0, scale, above]])
-    out = cv2.warpAffine(image, move, (SIDE, SIDE), flags=cv2.INTER_AREA, borderValue=INK)
+    size = max(round(scale * width), 1), max(round(scale * height), 1)
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    left, above = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    out = np.full((SIDE, SIDE, 3), INK, np.uint8)
+    out[above : above + size[1], left : left + size[0]] = shrunk
     corner = np.array([left, above], np.float32)
     score = np.asarray(np.isfinite(coloured).all(-1), np.float32)
     people = Poses((coloured * scale + corner)[None], score[None], np.array([1]))
-    canvas = draw_people(out.astype(np.uint8, copy=False), people)
+    canvas = draw_people(out, people)
     points = white * scale + corner
     for a, b in LIMBS:
         ends = points[[a, b]]
