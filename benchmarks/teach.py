@@ -45,7 +45,9 @@ from action_recognition.training.action_config import ActionConfig
 from action_recognition.training.action_data import Sampler
 from action_recognition.training.background import Background
 from action_recognition.training.tasks import ClipTask
-from action_recognition.training.teach import AUGMENTATION, Base, TeachConfig, teach
+from action_recognition.training.teach import teach
+from action_recognition.training.teach_config import AUGMENTATION, TeachConfig
+from action_recognition.training.teach_problem import Base
 
 #: Everyday gestures that somebody would show a robot. Their joints are annotated, and no class of
 #: Penn Action shows the same movement.

@@ -10,7 +10,8 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.evaluation.action import clip_logits
 from action_recognition.skeleton import Joint
 from action_recognition.training.augment import Augmentation
-from action_recognition.training.teach import Taught, TeachConfig
+from action_recognition.training.teach import Taught
+from action_recognition.training.teach_config import TeachConfig
 
 #: Classes of the base.
 OLD = ('swim', 'fly', 'background')

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from action_recognition.evaluation.estimated import JointCache, default_cache
     from action_recognition.training import teach_run
-    from action_recognition.training.teach import TeachConfig
+    from action_recognition.training.teach_config import TeachConfig
 
     config = TeachConfig(args.base, args.name, args.method, args.keep, args.seed)
     cache = JointCache(

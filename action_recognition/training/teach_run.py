@@ -15,8 +15,10 @@ from action_recognition.datasets.clips import SkeletonClip
 from action_recognition.errors import UserError
 from action_recognition.evaluation.common import confusion
 from action_recognition.evaluation.estimated import JointCache
-from action_recognition.training.teach import Base, Taught, TeachConfig, publish, teach
+from action_recognition.training.teach import Taught, publish, teach
+from action_recognition.training.teach_config import TeachConfig
 from action_recognition.training.teach_data import Material, read_material
+from action_recognition.training.teach_problem import Base
 from action_recognition.visualization import plots
 
 #: Fewer sources of a class teach and tell little; more than this share of its clips wrong is worth

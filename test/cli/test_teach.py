@@ -9,7 +9,7 @@ import pytest
 from action_recognition.cli import main
 from action_recognition.evaluation.estimated import JointCache, default_cache
 from action_recognition.training import teach_run
-from action_recognition.training.teach import TeachConfig
+from action_recognition.training.teach_config import TeachConfig
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from action_recognition.training import tasks
 from action_recognition.training import teach_head as heads
 from action_recognition.training import teach_rehearsal as rehearsals
 from action_recognition.training.augment import Track
-from action_recognition.training.teach import Base
+from action_recognition.training.teach_problem import Base
 
 #: x to the right and y down, in torso sizes round the hips, of a person who faces the camera.
 STANDING = {

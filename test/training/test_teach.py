@@ -12,9 +12,9 @@ from teach_recipes import CONFIG, OLD, moving, said, unseen
 from action_recognition.errors import UserError
 from action_recognition.evaluation.action import clip_logits
 from action_recognition.skeleton import Joint
-from action_recognition.training import teach as module
-from action_recognition.training import teach_whole
-from action_recognition.training.teach import Base, publish, teach
+from action_recognition.training import teach_problem, teach_whole
+from action_recognition.training.teach import best_of, publish, teach
+from action_recognition.training.teach_problem import Base, Problem
 
 
 def test_a_few_clips_teach_what_new_people_do(clips, base, standing):
@@ -50,7 +50,7 @@ def test_cross_validation_chooses_between_the_methods(clips, base, monkeypatch):
     ],
 )
 def test_a_head_must_be_clearly_better_than_the_whole(accuracy, asked, best):
-    assert module.best_of(accuracy, 'head 0.3', asked) == best
+    assert best_of(accuracy, 'head 0.3', asked) == best
 
 
 def test_with_no_class_of_two_sources_there_are_no_figures(standing, base):
@@ -65,7 +65,7 @@ def test_nothing_of_a_clip_that_is_held_out_reaches_the_head(clips, base):
     xy = clips[2].xy.copy()
     xy[:, Joint.LEFT_WRIST] += [30, -40]
     others = [*clips[:2], replace(clips[2], xy=xy), *clips[3:]]
-    one, other = (module._Problem(each, ('nod', 'wave'), base, CONFIG) for each in (clips, others))
+    one, other = (Problem(each, ('nod', 'wave'), base, CONFIG) for each in (clips, others))
     rows = np.delete(np.arange(len(clips)), 2)
     torch.testing.assert_close(one.head(0.3, rows).weight, other.head(0.3, rows).weight)
     rows = np.arange(len(clips))
@@ -86,7 +86,7 @@ def test_a_seed_repeats_a_training(clips, base):
 
 def test_old_actions_are_rejected_or_kept(clips, base, standing, monkeypatch):
     # This base knows nothing, so what it takes new actions for says nothing either.
-    monkeypatch.setattr(module, 'SAME', 2.0)
+    monkeypatch.setattr(teach_problem, 'SAME', 2.0)
     kicks = [moving(standing, 'kick', 'y', 900 + k) for k in range(6)]
     rejected, blind = (
         said(teach(clips, each, CONFIG), kicks) for each in (base, replace(base, rehearsal=None))
@@ -120,7 +120,7 @@ def test_an_action_is_never_the_same_as_nothing(clips, base, name, same):
     with torch.no_grad():
         base.model.classifier.weight.zero_()
         base.model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 1.0]))
-    assert module._Problem(clips, ('nod', 'wave'), base, CONFIG).same == same
+    assert Problem(clips, ('nod', 'wave'), base, CONFIG).same == same
 
 
 def test_weights_written_answer_as_those_in_memory(clips, base, tmp_path, standing):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from teach_recipes import CONFIG, moving
 
-from action_recognition.training import teach as module
 from action_recognition.training.teach import teach
 from action_recognition.training.teach_folds import folds_of, learnt_from
+from action_recognition.training.teach_problem import Problem
 
 
 def test_no_source_is_in_two_folds_and_every_class_is_learnt_in_each(standing):
@@ -53,7 +53,7 @@ def test_what_is_in_no_fold_is_not_learnt_while_its_source_is_asked_about(shared
     assert folds[[0, 3]].tolist() == [-1, -1]
     for row, rest in ((1, [2, 3]), (2, [0, 1])):
         assert learnt_from(shared, folds, folds[row]).tolist() == rest
-    problem = module._Problem(shared, ('kick', 'nod', 'wave'), base, CONFIG)
+    problem = Problem(shared, ('kick', 'nod', 'wave'), base, CONFIG)
     (answer, _) = problem.out_of_fold('head 0.3', folds, [1, 2])
     expected = problem.head(0.3, np.array([2, 3])).logits(problem.whole[1])
     np.testing.assert_allclose(answer, expected.numpy(), atol=1e-4)

@@ -9,13 +9,8 @@ from training_recipes import LABELS, clips
 
 from action_recognition.recognition.models import create_model
 from action_recognition.training import teach_head as heads
-from action_recognition.training.teach import (
-    BACKGROUND_PER_CLASS,
-    REHEARSED,
-    Base,
-    TeachConfig,
-    _Problem,
-)
+from action_recognition.training.teach_config import TeachConfig
+from action_recognition.training.teach_problem import BACKGROUND_PER_CLASS, REHEARSED, Base, Problem
 from action_recognition.training.teach_rehearsal import Rehearsal
 from action_recognition.weights import Header
 
@@ -34,7 +29,7 @@ def base() -> Base:
     return Base(Header('action', 'base', {'model': 'online', 'units': 8}, OLD), model, rehearsal)
 
 
-def problem(base: Base, monkeypatch, of_learnt: str, of_held_out: str) -> _Problem:
+def problem(base: Base, monkeypatch, of_learnt: str, of_held_out: str) -> Problem:
     """Where the base says so of the clips of the first class, and nothing of the second one's."""
     says = [
         ('background' if k % 2 else of_learnt if k in LEARNT else of_held_out) for k in range(10)
@@ -43,7 +38,7 @@ def problem(base: Base, monkeypatch, of_learnt: str, of_held_out: str) -> _Probl
     monkeypatch.setattr(
         base.model, 'answer', lambda _: torch.eye(len(OLD))[[OLD.index(next(answers))]]
     )
-    return _Problem(CLIPS, LABELS, base, TeachConfig(copies=2))
+    return Problem(CLIPS, LABELS, base, TeachConfig(copies=2))
 
 
 def test_clips_held_out_do_not_choose_the_background(base, monkeypatch):

@@ -10,7 +10,7 @@ from action_recognition import weights
 from action_recognition.errors import UserError
 from action_recognition.training import teach_head as heads
 from action_recognition.training import teach_rehearsal as rehearsals
-from action_recognition.training.teach import Base
+from action_recognition.training.teach_problem import Base
 
 
 def test_drawn_features_have_the_statistics_that_were_measured():
