@@ -78,7 +78,7 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     recipe = loop.recipe(
         config,
-        *('name', 'seeds', 'ensemble', 'threads', 'validate_every'),
+        *('name', 'seeds', 'ensemble', 'licence', 'threads', 'validate_every'),
         seed=seed,
         held_out_by=config.seeds[0],
     )
@@ -294,7 +294,7 @@ def publish(
             for key in HEADLINES
             if found.get(key) is not None
         },
-        licence=task.licence,
+        licence=config.licence or task.licence,
     )
     weights.save(path, compact(model), header)
 

@@ -27,7 +27,7 @@ from action_recognition.ranges import (
 from action_recognition.recognition.models import check_settings
 from action_recognition.training import loop
 from action_recognition.training.augment import Augmentation
-from action_recognition.training.config_file import check_name, entries
+from action_recognition.training.config_file import check_licence, check_name, entries
 
 #: The continuous set; its targets are of frames, and no action is a class of its own.
 CONTINUOUS = 'precog'
@@ -74,6 +74,7 @@ class ActionConfig:
         labels: 'set', those of the set, or 'fine', which keeps apart what union32 joins within
             Penn Action, so that one model answers both.
         ensemble: publish the models of all seeds as one, an `OnlineEnsemble`.
+        licence: what the data allow, for the weights' header; '' for that of the public sets.
 
     Raises:
         UserError: a value is out of range, or two do not fit each other.
@@ -93,6 +94,7 @@ class ActionConfig:
     validation: float = 0.15
     refit: bool = True
     ensemble: bool = False
+    licence: str = ''
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
     precision: str = 'float32'
@@ -111,6 +113,7 @@ class ActionConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        check_licence(self.licence)
         check(vars(self), ENTRIES)
         if not isinstance(self.seeds, (tuple, list)) or not self.seeds:
             raise UserError(f'seeds must be a list of at least one seed, not {self.seeds!r}')

@@ -14,6 +14,12 @@ def check_name(name: Any) -> None:
         raise UserError(f'the name of the weights must be a plain file name, not {name!r}')
 
 
+def check_licence(licence: Any) -> None:
+    """Raises: UserError, it is no text."""
+    if not isinstance(licence, str):
+        raise UserError(f'licence must be a text, not {licence!r}')
+
+
 def entries(raw: dict[str, Any], name: str) -> dict[str, Any]:
     """The entries below one of a file; none if it is not there.
 

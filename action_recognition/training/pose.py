@@ -196,7 +196,7 @@ class Trainer:
 
 
 def _recipe(config: PoseConfig) -> dict[str, Any]:
-    return recipe(config, 'name', 'threads', 'workers', 'validate_every', 'check_size')
+    return recipe(config, 'name', 'licence', 'threads', 'workers', 'validate_every', 'check_size')
 
 
 def batches(people: list[Person], config: PoseConfig, seen: int) -> Iterator[list[Tensor]]:
@@ -311,7 +311,7 @@ def publish(trainer: Trainer, out: Path, people: list[Person]) -> Path:
         name=config.name,
         config={'stages': trainer.stages},
         training={**seen, **settings},
-        licence=LICENCE,
+        licence=config.licence or LICENCE,
     )
     average = trainer.ema.model.state_dict().items()
     state = {key: value.half() if value.ndim > 1 else value for key, value in average}

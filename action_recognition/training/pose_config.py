@@ -25,7 +25,7 @@ from action_recognition.ranges import (
     check,
 )
 from action_recognition.skeleton import JOINT_NAMES
-from action_recognition.training.config_file import check_name, entries
+from action_recognition.training.config_file import check_licence, check_name, entries
 from action_recognition.training.pose_data import Augmentation, check_size_range
 
 #: Of images, in pixels: what the estimator takes, by which scores are fitted at the end.
@@ -69,6 +69,9 @@ class Phase:
 class PoseConfig:
     """The training config; the fields are explained in `config/train/pose.yaml`.
 
+    Attributes:
+        licence: what the data allow, for the weights' header; '' for that of the public sets.
+
     Raises:
         UserError: a value is out of range.
     """
@@ -76,6 +79,7 @@ class PoseConfig:
     name: str
     phases: tuple[Phase, ...]
     start_from: str = ''
+    licence: str = ''
     seed: int = 0
     threads: int = 2
     workers: int = 1
@@ -95,6 +99,7 @@ class PoseConfig:
         check_name(self.name)
         if not isinstance(self.start_from, str):
             raise UserError(f'start_from must be a name or a file, not {self.start_from!r}')
+        check_licence(self.licence)
         check(vars(self), ENTRIES)
         if not self.phases:
             raise UserError('phases must name at least one phase')

@@ -39,6 +39,7 @@ def test_bad_config_is_one_clear_error(tmp_path, text):
         ({'warm_up': 1}, 'warm_up must be a number from 0 to below 1, not 1'),
         ({'start_from': None}, 'start_from must be a name or a file, not None'),
         ({'name': 'a/b'}, 'must be a plain file name'),
+        ({'licence': 3}, 'licence must be a text, not 3'),
         ({'joint_weights': {'wirst': 2.0, 'knee': 1.0}}, 'names no joint: wirst'),
         ({'joint_weights': {'knee': '2'}}, r'joint_weights\.knee must be a number from 0 on'),
     ],

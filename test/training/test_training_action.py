@@ -31,9 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_training_learns_and_writes_weights_that_load(tmp_path, sets):
-    path = action.run(config(tmp_path, 'online', epochs=8), tmp_path, tmp_path / 'out')
+    settings = config(tmp_path, 'online', epochs=8, licence='Our own recordings.')
+    path = action.run(settings, tmp_path, tmp_path / 'out')
     header, network = load_recognizer(str(path))
-    assert header.labels == LABELS
+    assert (header.labels, header.licence) == (LABELS, 'Our own recordings.')
     assert network.temperature == pytest.approx(header.config['temperature'], abs=1e-4)
     assert header.metrics['jhmdb14_accuracy'] >= 0.9
     assert header.metrics['jhmdb14_n'] == 16
@@ -254,6 +255,7 @@ def test_published_configs_load(name):
         ({'refit': 'no'}, 'refit must be true or false'),
         ({'name': '../elsewhere'}, 'must be a plain file name'),
         ({'name': 3}, 'must be a plain file name, not 3'),
+        ({'licence': None}, 'licence must be a text, not None'),
         ({'augmentation': {'blur': 1}}, 'blur'),
         ({'augmentation': None}, 'augmentation must hold entries'),
         (

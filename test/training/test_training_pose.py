@@ -146,6 +146,16 @@ def test_weights_tell_what_they_began_with(small_run, tmp_path):
         torch.testing.assert_close(value, weights.load(second, 'pose')[1][key])
 
 
+@pytest.mark.parametrize(
+    ('said', 'told'), [('', training.LICENCE), ('Our own recordings.', 'Our own recordings.')]
+)
+def test_weights_tell_what_their_data_allow(small_run, tmp_path, said, told):
+    config, _ = small_run
+    settings = replace(PoseConfig.load(config), licence=said)
+    trainer = Trainer.begin(settings, torch.device('cpu'))
+    assert weights.read_header(publish(trainer, tmp_path, [person()])).licence == told
+
+
 def test_weights_whose_header_counts_no_images_are_no_start(small_run, tmp_path):
     config, _ = small_run
     settings = replace(PoseConfig.load(config), start_from=str(tmp_path / 'odd.safetensors'))
