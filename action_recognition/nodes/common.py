@@ -160,12 +160,19 @@ class StageNode(ManagedNode):
 
         self._listen(kind, topic, receive, image_qos())
 
-    def worker(self, name: str, topic: str, work: Callable[[Any], None]) -> Worker[Any]:
+    def worker(
+        self,
+        name: str,
+        topic: str,
+        work: Callable[[Any], None],
+        ended: Callable[[], object] = lambda: None,
+    ) -> Worker[Any]:
         """A worker for messages with a header: each is one `attempt`; how long it waited is timed.
 
         Args:
             name: of the thread.
             topic: from which the messages come.
+            ended: as of `Worker`.
         """
 
         def turn(item: Any, offered: int) -> None:
@@ -178,7 +185,7 @@ class StageNode(ManagedNode):
             with self.health.frame(stamp, topic):
                 self.attempt(lambda: work(message))
 
-        return Worker(name, turn)
+        return Worker(name, turn, ended)
 
     def end_worker(self, worker: Worker[Any]) -> bool:
         """End a worker; what waited counts as dropped.

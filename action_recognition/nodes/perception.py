@@ -236,9 +236,10 @@ class PerceptionNode(StageNode):
         self.listens = True
         self.health.expects_input = True
         self._estimator_factory = estimator_factory
-        self._estimator: PoseEstimator | None = None
-        # One for the life of the node: ids go on, or whoever listens would take a newcomer of the
-        # next activation for somebody of the last.
+        # Of the activation; None between two, and once it was given up because the device hangs.
+        self._stage: Perception | None = None
+        # Ids go on, or whoever listens would take a newcomer of the next activation for somebody of
+        # the last.
         self._tracker = Tracker()
         self._worker: Worker[Image | CompressedImage | Picture] | None = None
         self._captions: dict[int, Caption] = {}
@@ -260,17 +261,18 @@ class PerceptionNode(StageNode):
             config.device,
             self._on_revival,
         )
-        self._estimator = estimator
-        self._stage = Perception(estimator, config.look, config.tracker, self.health.timed)
-        self._tracker.reset()
-        self._tracker.config = config.tracker
-        self._stage.tracker = self._tracker
+        stage = Perception(estimator, config.look, timed=self.health.timed)
+        self._tracker = stage.tracker = self._tracker.successor()
+        stage.tracker.config = config.tracker
+        self._stage = stage
         # Otherwise people would wait for that whenever there are more of them than ever before.
-        self._stage.gaze.warm_up()
+        stage.gaze.warm_up()
         self._header = Header()
         self._captions = {}
         self._describe(estimator)
-        self._worker = self.worker('perception', 'image', self._process)
+        self._worker = self.worker(
+            'perception', 'image', partial(self._process, stage), partial(self._close, stage)
+        )
         if self.listens:
             self.subscribe(ActionLabelArray, 'actions', self.caption, result_qos())
         if self.subscribes:
@@ -281,17 +283,19 @@ class PerceptionNode(StageNode):
 
     def stop(self) -> None:
         worker, self._worker = self._worker, None
-        estimator, self._estimator = self._estimator, None
-        is_free = worker is None or self.end_worker(worker)
-        if estimator and is_free:
-            self.attempt(estimator.close, 'late_errors')  # a GPU that is lost may not even close
+        if worker:
+            self.end_worker(worker)
+        elif self._stage:  # what came after the network failed
+            self._close(self._stage)
+        self._stage = None
         PACKAGE_LOG.removeHandler(self._warnings)
 
     def apply(self, changes: Mapping[str, Any]) -> None:
         config = self._config(changes)
-        self._stage.gaze.require(config.look)
-        self._stage.tracker.config = config.tracker
-        self._stage.gaze.config = config.look
+        if self._stage:
+            self._stage.gaze.require(config.look)
+            self._stage.tracker.config = config.tracker
+            self._stage.gaze.config = config.look
 
     def accept(self, picture: Picture) -> bool:
         """Take an image from a stage in this process, as if it had come by the topic.
@@ -320,9 +324,15 @@ class PerceptionNode(StageNode):
         values = {setting.name: self.value(setting.name) for setting in self.SETTINGS}
         return PerceptionConfig.from_parameters({**values, **changes})
 
-    def _process(self, item: Image | CompressedImage | Picture) -> None:
+    def _close(self, stage: Perception) -> None:
+        # A GPU that is lost may not even close.
+        self.attempt(stage.gaze.estimator.close, 'late_errors')
+
+    def _process(self, stage: Perception, item: Image | CompressedImage | Picture) -> None:
         stamp = stamp_to_ns(item.header.stamp)
-        poses, image, repeats, full, crops = self._stage.process(stamp, partial(to_bgr, item))
+        poses, image, repeats, full, crops = stage.process(stamp, partial(to_bgr, item))
+        if stage is not self._stage:
+            return  # it hung until the node was stopped: nobody waits for its answer any more
         if image is None:
             # Either the sender missed the answer and sends again, or its driver does not stamp
             # images.
@@ -341,12 +351,12 @@ class PerceptionNode(StageNode):
         self._publish(item.header, poses)
         self.health.count('processed')
         self.health.count('people', len(poses))
-        self.attempt(partial(self._finish, item.header, image, poses), 'late_errors')
+        # What can wait until the answer is out. Who is not drawn is looked for all the same.
+        self.attempt(partial(self._draw, item.header, image, poses), 'late_errors')
+        self.attempt(partial(self._look_around, stage), 'late_errors')
 
-    def _finish(self, header: Header, image: BgrImage, poses: Poses) -> None:
-        """What can wait until the answer is out."""
-        self._draw(header, image, poses)
-        self.health.count('full_images', self._stage.look_around())
+    def _look_around(self, stage: Perception) -> None:
+        self.health.count('full_images', stage.look_around())
 
     def _publish(self, header: Header, poses: Poses) -> None:
         # In the pipeline these make the labels, for which more people wait than for skeletons.

@@ -23,10 +23,17 @@ class Worker(Generic[T]):
         name: name of the thread.
         work: called with each item in order and the time at which it was offered, in nanoseconds
             of the monotonic clock; it must not raise.
+        ended: called by the thread when it ends, however late that is; it must not raise.
     """
 
-    def __init__(self, name: str, work: Callable[[T, int], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[T, int], object],
+        ended: Callable[[], object] = lambda: None,
+    ) -> None:
         self._work = work
+        self._ended = ended
         self._waiting: list[tuple[T, int]] = []
         self._stopping = False
         self._changed = threading.Condition()
@@ -59,6 +66,7 @@ class Worker(Generic[T]):
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
-                    return
+                    break
                 item, offered = self._waiting.pop()
             self._work(item, offered)
+        self._ended()

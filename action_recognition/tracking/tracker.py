@@ -101,6 +101,12 @@ class Tracker:
         self._stamp: int | None = None
         self._image_size = (0, 0)
 
+    def successor(self) -> Tracker:
+        """A tracker that knows nobody and gives none of the ids that this one has given."""
+        successor = Tracker(self.config)
+        successor._next_id = self._next_id
+        return successor
+
     def predict(self, stamp: int) -> Poses:
         """Where the people of all live tracks should be at a stamp, which changes nothing.
 

@@ -238,6 +238,35 @@ def test_a_network_that_hangs_holds_nobody(graph, node, feed, estimator, monkeyp
     assert node.health.report('', 'active').level != DiagnosticStatus.ERROR
 
 
+def test_an_answer_that_comes_after_the_node_began_anew_is_nobodys(graph, estimator, monkeypatch):
+    monkeypatch.setattr(worker_module, 'STOP_TIMEOUT', 0.05)
+    made = []
+    node = graph.node(
+        PerceptionNode,
+        estimator_factory=lambda *_: made.append(type(estimator)()) or made[-1],
+        parameters={'look.mode': 'full'},
+    )
+    skeletons = graph.collect(SkeletonArray, 'skeletons', result_qos())
+    publisher = graph.publisher(Image, 'image', image_qos())
+    made[0].gate.clear()
+    publisher.publish(image(0))
+    graph.until(lambda: node.health.counted('received') and not node._worker._waiting)
+    hung = node._worker._thread
+    node.trigger_deactivate()
+    node.trigger_activate()
+    graph.until(lambda: graph.peer.count_subscribers('image') == 1)
+    graph.until(lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(image(20_000))
+    graph.until(lambda: len(skeletons) == 1)
+    made[0].gate.set()
+    hung.join(60)
+    publisher.publish(image(20_040))
+    graph.until(lambda: len(skeletons) > 1)
+    assert [sent.header for sent in skeletons] == [header(20_000), header(20_040)]
+    assert [[who.track_id for who in sent.skeletons] for sent in skeletons] == [[1], [1]]
+    assert [estimator.closed for estimator in made] == [True, False]
+
+
 def test_parameters_reach_network_and_tracker(graph, estimator):
     calls = []
 

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 
 from action_recognition.errors import UserError
 from action_recognition.msg import SkeletonArray
+from action_recognition.nodes import perception as perception_module
 from action_recognition.nodes.images import bgr_to_image
 from action_recognition.nodes.perception import PerceptionNode
 from action_recognition.nodes.qos import image_qos, result_qos
@@ -127,6 +128,27 @@ def test_crops_follow_people_and_the_full_image_finds_newcomers(graph):
     assert (node.health.counted('full_images'), node.health.counted('crops')) == (2, 10)
     facts = {item.key: item.value for item in node.health.report('', '').values}
     assert (facts['full_images'], facts['crops']) == ('2', '10')
+
+
+def test_newcomers_are_looked_for_though_drawing_fails(graph, monkeypatch):
+    def fail(*args):
+        raise RuntimeError('out of luck')
+
+    monkeypatch.setattr(perception_module, 'draw_people', fail)
+    estimator = WhiteBoxes()
+    node = graph.node(
+        PerceptionNode,
+        estimator_factory=lambda *args: estimator,
+        parameters={'look.mode': 'crops', 'look.full_every': 1, 'look.crop_size': 96},
+    )
+    graph.collect(Image, 'annotated', image_qos())
+    publisher = graph.publisher(Image, 'image', image_qos())
+    for i in range(2):
+        publisher.publish(boxes(40 * i, (50, 60)))
+        graph.until(lambda n=i: node.health.counted('late_errors') == n + 1)
+    full, crop = (240, 320, 3), (1, 96, 96, 3)
+    graph.until(lambda: estimator.inputs == [full, crop, full])
+    graph.until(lambda: node.health.counted('full_images') == 2)
 
 
 def test_another_size_of_the_image_and_a_clock_jump_are_looked_at_in_full(graph):

@@ -49,6 +49,24 @@ def test_only_the_latest_waits():
     assert len(done) - 2 + stopped[0] == 1
 
 
+def test_the_thread_says_when_it_ends_however_late(monkeypatch):
+    monkeypatch.setattr(worker_module, 'STOP_TIMEOUT', 0.05)
+    begun, gate, told = threading.Event(), threading.Event(), []
+
+    def work(item, offered):
+        begun.set()
+        gate.wait(PATIENCE)
+
+    worker = Worker('test', work, lambda: told.append(threading.current_thread()))
+    worker.offer(1)
+    assert begun.wait(PATIENCE)
+    assert worker.stop() is None
+    assert told == []
+    gate.set()
+    worker._thread.join(PATIENCE)
+    assert told == [worker._thread]
+
+
 def test_work_that_hangs_holds_nobody(monkeypatch):
     monkeypatch.setattr(worker_module, 'STOP_TIMEOUT', 0.05)
     begun, gate, done = threading.Event(), threading.Event(), []

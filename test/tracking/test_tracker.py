@@ -270,6 +270,14 @@ def test_backward_stamp_resets_but_ids_go_on() -> None:
     assert ids(tracker.update(frame(1, (100, 100)))) == [4]
 
 
+def test_a_successor_knows_nobody_but_ids_go_on() -> None:
+    first = Tracker(TrackerConfig(max_lost=3.0))
+    assert ids(first.update(frame(1, (100, 100)))) == [1]
+    second = first.successor()
+    assert second.config == first.config
+    assert ids(second.update(frame(1, (100, 100)))) == [2]
+
+
 def test_another_size_of_the_image_resets_but_ids_go_on() -> None:
     """At half the size the one on the right stands where the one on the left has been."""
     tracker = Tracker()
