@@ -31,6 +31,7 @@ class TorchRuntime:
         self._network = Deployed(network, half).to(device)
         self._graphs = ByShape(self._capture) if half and graphs else None
         self._pool: Any = None
+        self._side: torch.cuda.Stream | None = None
         self._threads = threads
 
     @torch.inference_mode()
@@ -57,8 +58,12 @@ class TorchRuntime:
             return StageOutput(joints[:count], limbs[:count])
 
     def _capture(self, shape: Shape) -> CudaGraph:
-        # One runs at a time and its output holds until the next, so they share their memory.
-        graph = CudaGraph(self._network, shape, self._device, self._pool)
+        # The stream that torch would take is one for all GPUs, on the first that records.
+        if self._side is None:
+            self._side = torch.cuda.Stream(self._device)
+        # One runs at a time and its output holds until the next, so they share their memory; for
+        # that they have to be recorded on the same stream.
+        graph = CudaGraph(self._network, shape, self._device, self._pool, self._side)
         self._pool = graph.pool
         return graph
 
@@ -84,22 +89,33 @@ def _fastest() -> AbstractContextManager[None]:
 
 
 class CudaGraph:
-    """A network recorded for inputs of one shape: one launch instead of one for each layer."""
+    """A network recorded for inputs of one shape: one launch instead of one for each layer.
 
-    def __init__(self, network: Deployed, shape: Shape, device: torch.device, pool: Any) -> None:
+    Args:
+        pool: of the memory of another graph that was recorded on the same stream, or None.
+        side: a stream of the device that nothing else runs on.
+    """
+
+    def __init__(
+        self,
+        network: Deployed,
+        shape: Shape,
+        device: torch.device,
+        pool: Any,
+        side: torch.cuda.Stream,
+    ) -> None:
         self._images = torch.zeros(shape, dtype=torch.uint8, device=device)
-        warm_up = torch.cuda.Stream(device)
-        warm_up.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(warm_up), _fastest():
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side), _fastest():
             for _ in range(3):
                 network(self._images)
-        torch.cuda.current_stream(device).wait_stream(warm_up)
+        torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         # Other threads, such as the recogniser's, may use the GPU meanwhile. A recording that
         # cannot be ended leaves its own stream behind as the current one.
         with (
             torch.cuda.stream(torch.cuda.current_stream(device)),
-            torch.cuda.graph(self._graph, pool, capture_error_mode='thread_local'),
+            torch.cuda.graph(self._graph, pool, stream=side, capture_error_mode='thread_local'),
             _fastest(),
         ):
             self._output = network(self._images)
