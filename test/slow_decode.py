@@ -106,8 +106,11 @@ def slow_decode(joints, limbs, config):
             row[joint] = 8 * x + 3.5, 8 * y + 3.5, score
         mean = np.mean([score for _, _, score in row.values()])
         if len(row) >= config.min_joints and mean >= config.min_score:
-            rows.append(row)
-            taken |= person
+            rows.append((sum(score for _, _, score in row.values()), row, person))
+    rows = sorted(rows, key=lambda found: -found[0])[: config.max_people]
+    for _, _, person in rows:
+        taken |= person
+    rows = [row for _, row, _ in rows]
     spots = []
     for row in rows:
         box = np.array([(x, y) for x, y, _ in row.values()])

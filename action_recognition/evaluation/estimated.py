@@ -271,7 +271,8 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _write(path: Path, clip: SkeletonClip) -> None:
-    partial = path.with_suffix('.partial')
+    # Of this process alone: another one may fill the same folder.
+    partial = path.with_suffix(f'.{os.getpid()}.partial')
     try:
         with partial.open('wb') as file:
             np.savez(
@@ -283,6 +284,7 @@ def _write(path: Path, clip: SkeletonClip) -> None:
             )
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise _not_writable(path, error) from error
 
 

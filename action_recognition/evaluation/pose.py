@@ -244,8 +244,8 @@ def full_frame(root: Path, estimator: PoseEstimator, limit: int | None) -> dict[
             if alike[row, column] > 0:
                 xy[row] = poses.xy[column]
         right.extend(correct_joints(xy, truth)[labelled.sum(-1) >= MIN_JOINTS])
-    table = np.stack(right)[:, list(LIMB_JOINTS)]
-    return {'pck_full_frame_limb12': float(np.nanmean(table)), 'n_full_frame': len(right)}
+    pck = float(np.nanmean(np.stack(right)[:, list(LIMB_JOINTS)])) if right else None
+    return {'pck_full_frame_limb12': pck, 'n_full_frame': len(right)}
 
 
 def picture_sheet(answers: Sequence[Answer], columns: int = 8) -> npt.NDArray[np.uint8]:

@@ -40,7 +40,7 @@ class DecoderConfig:
         samples: points along a limb at which its field is read.
         min_joints: a person has at least this many joints ...
         min_score: ... and at least this mean confidence over those found.
-        max_people: peaks kept per joint, and so the most people found.
+        max_people: peaks kept per joint, and the most people found.
     """
 
     joint_threshold: float = 0.12
@@ -181,6 +181,7 @@ def assemble(
             if total >= config.min_score * len(group):
                 people.append((total, group))
     people.sort(key=lambda person: -person[0])
+    del people[config.max_people :]  # parts of one person may count as several
     index = np.full((len(people), NUM_JOINTS), -1, np.int64)
     for row, (_, group) in zip(index, people, strict=True):
         row[list(group)] = list(group.values())

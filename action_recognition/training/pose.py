@@ -254,6 +254,7 @@ def run(config_path: Path, data: Path, out: Path, resume: bool = False) -> Path:
     people = lspet_people(data / 'lspet', 'train')
     if config.start_from:
         people = believed(people, config, device)
+        trainer.data['labels doubted at'] = config.check_size
     people += jhmdb_people(data / 'jhmdb', 'train', config.jhmdb_every, teacher=True)
     trainer.data['people to learn from'] = len(people)
     if resume:

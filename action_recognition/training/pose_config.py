@@ -160,7 +160,7 @@ class PoseConfig:
     def weights(self, device: torch.device) -> Tensor:
         """(14,) weight W of each joint."""
         table = [self.joint_weights.get(_kind(name), 1.0) for name in JOINT_NAMES]
-        return torch.tensor(table, device=device)
+        return torch.tensor(table, dtype=torch.float32, device=device)
 
 
 def _kind(joint: str) -> str:

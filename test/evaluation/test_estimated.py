@@ -242,6 +242,26 @@ def test_a_damaged_file_is_one_clear_error(video, pose_file, made, tmp_path):
         cache.clips([video])
 
 
+def test_two_processes_may_fill_one_folder(video, pose_file, made, tmp_path, monkeypatch):
+    """The other one looks at the same video, and is done in the middle of our writing."""
+    cache = JointCache(tmp_path / 'cache', str(pose_file), look=FULL)
+    save, me, finished = np.savez, os.getpid(), []
+
+    def slow(file, **arrays):
+        if not finished:
+            finished.append(True)
+            monkeypatch.setattr(os, 'getpid', lambda: me + 1)
+            JointCache(tmp_path / 'cache', str(pose_file), look=FULL).clips([video])
+            monkeypatch.setattr(os, 'getpid', lambda: me)
+        save(file, **arrays)
+
+    monkeypatch.setattr(np, 'savez', slow)
+    (ours,) = cache.clips([video])
+    (kept,) = cache.clips([video])
+    np.testing.assert_array_equal(kept.xy, ours.xy)
+    assert [path.suffix for path in cache.place.rglob('*') if path.is_file()] == ['.npz']
+
+
 @pytest.mark.parametrize('taken', ['', 'joints', 'joints/wave'])
 def test_a_folder_that_cannot_be_written_is_one_clear_error(
     video, pose_file, made, tmp_path, taken

@@ -188,6 +188,17 @@ def test_whole_photographs_pair_people_by_likeness(tmp_path, monkeypatch):
     assert full_frame(tmp_path, exact, None)['pck_full_frame_limb12'] == pytest.approx(35 / 36)
 
 
+def test_photographs_in_which_nobody_counts_have_no_figure(tmp_path, monkeypatch):
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), np.zeros((300, 600, 3), np.uint8))
+    few = TRUTH.copy()
+    few[5:] = np.nan
+    photograph = CocoImage(path, few[None], np.zeros((1, 4), np.float32))
+    monkeypatch.setattr(evaluation, 'load_coco', lambda root: [photograph])
+    figures = full_frame(tmp_path, Answers([poses_of(TRUTH)]), None)
+    assert figures == {'pck_full_frame_limb12': None, 'n_full_frame': 0}
+
+
 def test_coco_gives_crops_and_whole_photographs(tmp_path, monkeypatch):
     jpeg = cv2.imencode('.jpg', np.zeros((200, 120, 3), np.uint8))[1].tobytes()
     monkeypatch.setitem(evaluation.SETS, 'coco', lambda root: [Person(jpeg, TRUTH)])

@@ -35,6 +35,8 @@ PLUG_IN = """
 import numpy as np
 from action_recognition.skeleton import Poses
 
+made = []
+
 class Corner:
     name, device, runtime = 'corner', 'cpu', 'numpy'
     closed = False
@@ -53,11 +55,19 @@ def broken(model, device, config):
 def wordless(model, device, config):
     found = Corner()
     found.estimate = lambda image, stamp=0: [1, 2]
+    made.append(found)
+    return found
+
+def timeless(model, device, config):
+    found = Corner()
+    found.estimate = lambda image, stamp=0: Poses.empty(0, (640, 480))
+    made.append(found)
     return found
 """
 ENTRIES = """corner = corner_pose:Corner
 broken = corner_pose:broken
 wordless = corner_pose:wordless
+timeless = corner_pose:timeless
 absent = corner_pose:nothing
 rtmlib = corner_pose:broken"""
 
@@ -65,7 +75,7 @@ rtmlib = corner_pose:broken"""
 def test_plug_in_is_found_by_its_entry_point(install):
     install('corner_pose', PLUG_IN, ENTRIES)
     assert registry.names() == (
-        'ours', 'rtmlib', 'mediapipe', 'absent', 'broken', 'corner', 'wordless',
+        'ours', 'rtmlib', 'mediapipe', 'absent', 'broken', 'corner', 'timeless', 'wordless',
     )  # fmt: skip
     asked = config('corner')
     estimator = create_estimator('tiny.bin', 'cuda:1', asked)
@@ -79,6 +89,7 @@ def test_plug_in_is_found_by_its_entry_point(install):
     [
         ('broken', r"'broken' does not work here: OSError: no such camera$"),
         ('wordless', r"'wordless' answers list: its estimate must return Poses$"),
+        ('timeless', r"'timeless' answers Poses of another stamp or image_size: its estimate must"),
         ('absent', r"'absent' \(corner_pose:nothing\) cannot be loaded: AttributeError"),
         ('yolo', r"unknown backend 'yolo': use one of ours, rtmlib, mediapipe, absent, broken,"),
     ],
@@ -88,6 +99,21 @@ def test_plug_in_that_fails_is_one_line(install, name, words):
     with pytest.raises(UserError, match=words) as caught:
         create_estimator(config=config(name))
     assert '\n' not in str(caught.value)
+    loaded = sys.modules.get('corner_pose', SimpleNamespace(made=[]))
+    assert all(estimator.closed for estimator in loaded.made)
+
+
+def test_the_folder_that_one_is_in_is_no_model(install, tmp_path, monkeypatch):
+    install('corner_pose', PLUG_IN, ENTRIES)
+    monkeypatch.chdir(tmp_path)
+    model = tmp_path / 'mine.bin'
+    told = []
+    for text in ('one', 'two'):
+        model.write_text(text)
+        told.append([registry.fingerprint('corner', name) for name in ('', 'pose', str(model))])
+    (of_none, of_default, of_file), (none, default, file) = told
+    assert (none, default) == (of_none, of_default)
+    assert file != of_file
 
 
 def test_others_are_shown_full_images(install, caplog):

@@ -164,6 +164,22 @@ def test_nobody_gets_a_second_joint_of_a_kind():
     assert (index == 0).all()
 
 
+def test_no_more_people_than_asked_for_however_many_pieces_there_are():
+    """Without a neck an arm and a leg are pieces, and each might be a person of few joints."""
+    score = np.full((14, 1), 0.9, np.float32)
+    score[Joint.NECK] = 0
+    score[[Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = 0.95
+    limbs = np.full((13, 1, 1), 0.9, np.float32)
+    cells = np.stack([np.arange(14) * 1000.0, np.zeros(14)], 1)[:, None]
+    found = [
+        assemble(cells, score, limbs, DecoderConfig(min_joints=3, max_people=most)).tolist()
+        for most in (16, 1)
+    ]
+    assert [len(people) for people in found] == [4, 1]
+    assert found[1] == found[0][:1]
+    assert np.flatnonzero(np.array(found[1][0]) == 0).tolist() == [5, 6, 7]
+
+
 def test_a_limb_is_not_given_up_for_one_that_is_none():
     """The largest sum of all gains would pair both, by two limbs that hardly are."""
     score = np.zeros((14, 2), np.float32)

@@ -1,6 +1,7 @@
 """What a config of the pose training may say."""
 
 import pytest
+import torch
 
 from action_recognition.errors import UserError
 from action_recognition.training.pose_config import ENTRIES, Phase, PoseConfig
@@ -62,6 +63,13 @@ def test_values_that_make_no_sense_are_refused(changes, message):
 def test_an_augmentation_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
         Augmentation(**changes)
+
+
+def test_joint_weights_may_be_whole_numbers():
+    kinds = ('nose', 'neck', 'shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+    settings = PoseConfig('x', (Phase(64, 1, 8),), joint_weights=dict.fromkeys(kinds, 2))
+    assert settings.weights(torch.device('cpu')).tolist() == [2.0] * 14
+    assert settings.weights(torch.device('cpu')).dtype == torch.float32
 
 
 def test_every_number_of_a_config_has_a_range():

@@ -136,6 +136,7 @@ def test_weights_tell_what_they_began_with(small_run, tmp_path):
     assert told['images'] == 16 + 16
     assert told['data'] == {
         'weights of start_from': weights.digest(first),
+        'labels doubted at': 64,
         'people to learn from': 8,
     }
     # A run that has ended can be published once more from its checkpoint.
@@ -257,6 +258,12 @@ def test_a_run_is_resumed_with_its_own_data_alone(small_run, tmp_path, monkeypat
         patch.setattr(training, 'believed', lambda *_: people[:-1])
         with pytest.raises(UserError, match='trained with other people to learn from: bring'):
             run(config, data, out, resume=True)
+    # Whose sides are doubted depends on the size at which they are asked about.
+    settings = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(settings | {'check_size': 96}))
+    with pytest.raises(UserError, match='trained with other labels doubted at: bring'):
+        run(config, data, out, resume=True)
+    config.write_text(yaml.safe_dump(settings))
     weights.save(start, {**first[1], 'more': torch.zeros(1)}, first[0])
     with pytest.raises(UserError, match='trained with other weights of start_from: bring'):
         run(config, data, out, resume=True)

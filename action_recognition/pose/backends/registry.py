@@ -26,6 +26,8 @@ OURS = 'ours'
 GROUP = 'action_recognition.pose_backends'
 #: The name that stands for the default of every backend; ours ships under it.
 DEFAULT_MODEL = 'pose'
+#: Stamp of the image that a new estimator is asked about; 0 would be that of who ignores it.
+ASKED_AT = 1
 
 
 class Wired(NamedTuple):
@@ -78,16 +80,28 @@ def create(backend: str, model: str, device: str, config: EstimatorConfig) -> Po
     factory = _load(backend)
     try:
         estimator = factory('' if model == DEFAULT_MODEL else model, device, config)
-        answer = estimator.estimate(np.full((480, 640, 3), 114, np.uint8))
+        answer = estimator.estimate(np.full((480, 640, 3), 114, np.uint8), ASKED_AT)
     except UserError:
         raise
     except Exception as error:  # anything may go wrong in the libraries of other people
         raise UserError(f'backend {backend!r} does not work here: {one_line(error)}') from error
-    if not isinstance(answer, Poses):
-        raise UserError(
-            f'backend {backend!r} answers {type(answer).__name__}: its estimate must return Poses'
-        )
+    fault = _fault(answer)
+    if fault:
+        estimator.close()
+        raise UserError(f'backend {backend!r} {fault}')
     return estimator
+
+
+def _fault(answer: object) -> str:
+    """What is wrong with the answer about the grey image; '' if nothing is."""
+    if not isinstance(answer, Poses):
+        return f'answers {type(answer).__name__}: its estimate must return Poses'
+    if (answer.stamp, answer.image_size) != (ASKED_AT, (640, 480)):
+        return (
+            'answers Poses of another stamp or image_size: its estimate must give them the stamp '
+            'that it is given and the (width, height) of the image'
+        )
+    return ''
 
 
 def fingerprint(backend: str, model: str) -> str:
@@ -103,8 +117,10 @@ def fingerprint(backend: str, model: str) -> str:
     else:
         distribution = _plug_in(backend).dist
         versions = [distribution.version if distribution else '']
-    path = Path(model).expanduser()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files: list[Path] = []
+    if model not in ('', DEFAULT_MODEL):
+        path = Path(model).expanduser()
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
     digests = [f'{file.name}={weights.digest(file)}' for file in files if file.is_file()]
     return ' '.join([backend, *versions, model, *digests])
 
