@@ -120,22 +120,28 @@ def test_engine_for_a_cpu_cannot_be_built(trt, network):
 
 
 class Builder:
-    """TensorRT's, as far as it is asked for; what it was asked stays in `shapes`."""
+    """TensorRT's, as far as it is asked for; the engine says what it was asked."""
 
     def __init__(self, logger):
-        self.shapes = []
+        self.asked = {'profiles': [], 'config': []}
 
     def create_builder_config(self):
-        return SimpleNamespace(add_optimization_profile=lambda profile: None)
+        return SimpleNamespace(
+            add_optimization_profile=lambda profile: None, set_flag=self.asked['config'].append
+        )
 
     def create_network(self, flags):
-        return None
+        self.asked['network'] = flags
+        return 'definition'
 
     def create_optimization_profile(self):
-        return SimpleNamespace(set_shape=lambda name, *shapes: self.shapes.append((name, *shapes)))
+        return SimpleNamespace(
+            set_shape=lambda name, *shapes: self.asked['profiles'].append((name, *shapes))
+        )
 
     def build_serialized_network(self, definition, config):
-        return json.dumps(self.shapes).encode()
+        assert definition == 'definition'
+        return json.dumps(self.asked).encode()
 
 
 @pytest.fixture
@@ -162,14 +168,59 @@ def cuda(monkeypatch):
     return streams
 
 
-@pytest.fixture
-def builder(trt, cuda):
+#: Ways of making a network, by the versions of TensorRT that have them: the bits of its flags.
+CREATION_FLAGS = {'8.6': {'EXPLICIT_BATCH': 0}, '10.3': {'EXPLICIT_BATCH': 0, 'STRONGLY_TYPED': 1}}
+
+
+@pytest.fixture(params=CREATION_FLAGS)
+def builder(request, trt, cuda):
     """TensorRT as far as it builds, of engines that list the shapes of their profiles."""
+    trt.__version__ = request.param
     trt.Logger = lambda level: None
     trt.Logger.ERROR = None
     trt.Builder = Builder
-    trt.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1)
+    trt.BuilderFlag = SimpleNamespace(FP16='FP16')
+    trt.NetworkDefinitionCreationFlag = SimpleNamespace(**CREATION_FLAGS[request.param])
     trt.OnnxParser = lambda *args: SimpleNamespace(parse=lambda onnx: True)
+    return trt
+
+
+def built(network):
+    """The header of an engine, and what TensorRT was asked for it."""
+    line, _, plan = build_engine(network, (200, 264), 160, 'cuda').partition(b'\n')
+    return json.loads(line), json.loads(plan)
+
+
+def test_float16_is_allowed_to_a_tensorrt_that_does_not_take_the_types_of_the_model(
+    builder, network
+):
+    """The model says itself what is float16: later ones go by that."""
+    header, asked = built(network)
+    assert header['tensorrt'] == builder.__version__
+    wanted = {'8.6': (0b01, ['FP16']), '10.3': (0b10, [])}
+    assert (asked['network'], asked['config']) == wanted[builder.__version__]
+
+
+def test_a_network_that_tensorrt_cannot_read_is_refused_with_all_its_reasons(builder, network):
+    reasons = ['no such operator: Warp', 'wrong shape']
+
+    def make_parser(definition, logger):
+        assert definition == 'definition'
+        return SimpleNamespace(
+            parse=lambda onnx: not onnx,
+            num_errors=len(reasons),
+            get_error=lambda i: SimpleNamespace(desc=lambda: reasons[i]),
+        )
+
+    builder.OnnxParser = make_parser
+    with pytest.raises(UserError, match=r'cannot read the network: no such .*: Warp; wrong shape'):
+        build_engine(network, (200, 264), 160, 'cuda')
+
+
+def test_an_engine_that_tensorrt_cannot_build_is_an_error(builder, network, monkeypatch):
+    monkeypatch.setattr(Builder, 'build_serialized_network', lambda *args: None)
+    with pytest.raises(UserError, match='could not build the engine: its reasons stand above'):
+        build_engine(network, (200, 264), 160, 'cuda')
 
 
 def test_an_engine_is_built_for_the_gpu_that_is_asked_for(builder, network, monkeypatch):
@@ -194,17 +245,16 @@ def test_an_engine_is_built_for_the_gpu_that_is_asked_for(builder, network, monk
 
     monkeypatch.setattr(torch.cuda, 'device', use)
     monkeypatch.setattr(tensorrt_runtime, 'resolve_device', torch.device)
-    monkeypatch.setattr(sys.modules['tensorrt'], 'Builder', Watched)
+    builder.Builder = Watched
     build_engine(network, (200, 264), 160, 'cuda:1')
     assert seen == [[second], [second]]
     assert current == []
 
 
 def test_an_engine_takes_many_crops_but_few_full_frames(builder, network):
-    line, _, plan = build_engine(network, (200, 264), 160, 'cuda').partition(b'\n')
-    header = json.loads(line)
+    header, asked = built(network)
     assert (header['size'], header['crop_size']) == ([200, 264], 160)
-    crops, frames = json.loads(plan)
+    crops, frames = asked['profiles']
     assert crops == ['images', [1, 32, 32, 3], [3, 160, 160, 3], [32, 160, 160, 3]]
     assert frames == ['images', [1, 32, 32, 3], [1, 200, 264, 3], [2, 400, 528, 3]]
 
@@ -239,8 +289,8 @@ class Context:
 
 @pytest.fixture
 def open_engine(trt, cuda, network, tmp_path):
-    def open_engine(context):
-        engine = SimpleNamespace(create_execution_context=lambda: context)
+    def open_engine(context, readable=True):
+        engine = SimpleNamespace(create_execution_context=lambda: context) if readable else None
         trt.Logger = lambda level: None
         trt.Logger.ERROR = None
         trt.Runtime = lambda log: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine)
@@ -270,3 +320,20 @@ def test_each_image_is_computed_by_the_profile_that_takes_it(cuda, open_engine):
 def test_an_engine_for_which_there_is_no_memory(open_engine):
     with pytest.raises(UserError, match=r'no memory on cpu for .*pose\.engine: free some, or exp'):
         open_engine(None)
+
+
+def test_an_engine_whose_plan_is_damaged(open_engine):
+    with pytest.raises(UserError, match=r'cannot read .*pose\.engine: build it here: action-rec'):
+        open_engine(None, readable=False)
+
+
+@pytest.mark.parametrize(
+    'step',
+    ['set_optimization_profile_async', 'set_input_shape', 'set_tensor_address', 'execute_async_v3'],
+)
+def test_maps_are_not_given_back_where_tensorrt_fails(cuda, open_engine, monkeypatch, step):
+    context = Context(cuda)
+    runtime = open_engine(context)
+    monkeypatch.setattr(context, step, lambda *args: False)
+    with pytest.raises(RuntimeError, match='TensorRT failed: its reasons stand above'):
+        runtime(np.zeros((1, 200, 264, 3), np.uint8))
