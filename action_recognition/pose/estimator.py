@@ -221,15 +221,18 @@ class NetworkEstimator:
     def maps(self, images: Images) -> StageOutput:
         """What the network says of (n, h, w, 3) uint8 BGR images of one size, in multiples of 8.
 
+        Images that are a view, such as every second one or RGB turned to BGR, are copied.
+
         Returns:
             (n, 14, h/8, w/8) and (n, 26, h/8, w/8) on the device of the runtime, for
             `decode.decode`; they hold until the next call.
         """
         if self._runtime is None:
             raise RuntimeError('the estimator is closed')
-        if self.config.flip_test:
-            return merge_mirrored(self._runtime(with_mirrored(images)))
-        return self._runtime(images)
+        seen = with_mirrored(images) if self.config.flip_test else images
+        # Runtimes read memory in its order. That of a view stays when mirror images are joined.
+        maps = self._runtime(np.ascontiguousarray(seen))
+        return merge_mirrored(maps) if self.config.flip_test else maps
 
     def people(self, images: Images) -> list[People]:
         """The people in each of (n, h, w, 3) uint8 BGR images as they are, h and w multiples of 8.

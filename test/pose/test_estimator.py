@@ -93,6 +93,37 @@ def test_joints_come_back_in_pixels_of_the_image(size):
     np.testing.assert_allclose(poses.xy[0], there, atol=0.1)
 
 
+VIEWS = {
+    'whole': np.copy,
+    'mirrored': lambda images: images[:, :, ::-1],
+    'of RGB': lambda images: images[..., ::-1],
+    'on their side': lambda images: images.transpose(0, 2, 1, 3),
+    'a part': lambda images: images[:, 8:40, 16:48],
+}
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+@pytest.mark.parametrize('view', VIEWS.values(), ids=VIEWS)
+def test_views_of_images_are_seen_as_the_images_that_they_show(saved, view, flip_test):
+    estimator = NetworkEstimator.from_weights(
+        str(saved), 'cpu', replace(PLAIN, flip_test=flip_test)
+    )
+    runtime, given = estimator._runtime, []
+
+    def watched(images):
+        given.append(images)
+        return runtime(images)
+
+    estimator._runtime = watched
+    images = view(np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8))
+    maps = [estimator.maps(each) for each in (images, images.copy('C'))]
+    torch.testing.assert_close(maps[0], maps[1], atol=0, rtol=0)
+    assert all(each.flags.c_contiguous for each in given)
+    np.testing.assert_array_equal(given[0][:2], images)
+    # What lies as it should is not copied once more.
+    assert flip_test or np.shares_memory(given[0], images) == images.flags.c_contiguous
+
+
 def test_joints_guessed_in_the_padding_are_not_found():
     """The input of this image has 7 rows of padding below, in the middle of which joints lie."""
     size = 1001, 333
