@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +17,10 @@ import torch
 from action_recognition.benchmarking import speed
 from action_recognition.benchmarking.pose_peers import MediaPipe, MoveNet
 from action_recognition.benchmarking.pose_roofline import ORINS, bound, chip_of, work
-from action_recognition.datasets.people import lspet_people
+from action_recognition.datasets.people import Person, lspet_people
 from action_recognition.device import resolve_device
 from action_recognition.errors import UserError
-from action_recognition.evaluation.pose import evaluate
+from action_recognition.evaluation.pose import evaluate, spread
 from action_recognition.pose.by_shape import Shape
 from action_recognition.pose.calibration import ScoreCalibration
 from action_recognition.pose.decode import decode
@@ -85,12 +85,12 @@ def run(
         rounds: turns of `speed.TURN` frames that each estimator takes.
 
     Returns:
-        `rows`, one for each runtime that works and each peer: network and whole estimate in ms,
-        PCK; `ratio` is the time over that of ours, the runtime that 'auto' takes. `stages`: the
-        same by number of stages. `people`: decoding and whole estimate by number of people, on
-        made-up maps. `gpu`, and `bounds`: what no program can beat on the chips of Jetsons. At the
-        top the times of ours, and as `ratio` how much longer `peer` takes: the first one given, or
-        else PyTorch.
+        `rows`, one for each runtime that works and takes all of the images, and each peer: network
+        and whole estimate in ms, PCK; `ratio` is the time over that of ours, the runtime that
+        'auto' takes. `stages`: the same by number of stages. `people`: decoding and whole estimate
+        by number of people, on made-up maps. `gpu`, and `bounds`: what no program can beat on the
+        chips of Jetsons. At the top the times of ours, and as `ratio` how much longer `peer` takes:
+        the first one given, or else PyTorch.
 
     Raises:
         UserError: weights, data or a peer cannot be used.
@@ -99,12 +99,15 @@ def run(
     place = resolve_device(device)
     loaded = load_network(model)
     config = EstimatorConfig(input_size)
-    runtimes = _runtimes(loaded, place)
+    people = _labelled(data)
+    views = _views(people, input_size, WARM_UP + speed.TURN * rounds)
+    shapes = [views[0].fitted.shape]
+    shapes += [(1, *fit(one.image(), input_size)[0].shape) for one in spread(people, limit)]
+    runtimes = _runtimes(loaded, place, dict.fromkeys(shapes))
     ours = {name: _estimator(runtime, loaded, config) for name, runtime in runtimes.items()}
     peers: dict[str, PoseEstimator] = {p.stem: MoveNet.load(p, threads) for p in movenet}
     if mediapipe:
         peers['mediapipe'] = MediaPipe(*mediapipe, threads)
-    views = _views(data, input_size, WARM_UP + speed.TURN * rounds)
 
     def pck(estimator: PoseEstimator) -> float | None:
         return evaluate('lspet', data, estimator, limit)['pck_limb12'] if data else None
@@ -136,23 +139,32 @@ def run(
     return figures
 
 
-def _runtimes(loaded: LoadedNetwork, device: torch.device) -> dict[str, Runtime]:
+def _runtimes(
+    loaded: LoadedNetwork, device: torch.device, shapes: Collection[Shape]
+) -> dict[str, Runtime]:
     """Those that are installed and work, in the order in which 'auto' prefers them.
+
+    Args:
+        shapes: (n, h, w, 3) of all the images that each has to take, as an engine may not.
 
     Raises:
         UserError: PyTorch does not work, which the others are compared with.
     """
     engine = engine_path(loaded.path)
-    runtimes = {}
+    runtimes: dict[str, Runtime] = {}
     for name in PREFERENCE[device.type]:
         if not find_spec(name) or (name == 'tensorrt' and not engine.exists()):
             continue
         try:
             runtimes[name] = create_runtime(loaded.network, device, name, engine)
+            for shape in shapes:
+                _estimator(runtimes[name], loaded).require(shape)
         except UserError as error:
             if name == 'torch':
                 raise
             log.warning('left out: %s', error)
+            if name in runtimes:
+                runtimes.pop(name).close()
     return runtimes
 
 
@@ -163,11 +175,16 @@ def _estimator(
     return NetworkEstimator(runtime, config or EstimatorConfig(), loaded.header.name, calibration)
 
 
-def _views(data: Path | None, input_size: int, count: int) -> list[View]:
-    """Frames of a camera, each with a person in it; without data there is nobody."""
-    if data:
-        root = data / 'lspet' if (data / 'lspet').is_dir() else data
-        people = lspet_people(root, 'validation')
+def _labelled(data: Path | None) -> list[Person]:
+    """The people that PCK is measured on; without data there is nobody."""
+    if data is None:
+        return []
+    return lspet_people(data / 'lspet' if (data / 'lspet').is_dir() else data, 'validation')
+
+
+def _views(people: Sequence[Person], input_size: int, count: int) -> list[View]:
+    """Frames of a camera, each with one of the people in it, if there are any."""
+    if people:
         pictures = [person.image() for person in people[:: len(people) // PICTURES]]
     else:
         rng = np.random.default_rng(0)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from action_recognition import weights
 from action_recognition.benchmarking import pose
+from action_recognition.datasets.people import Person
 from action_recognition.errors import UserError
 from action_recognition.pose.decode import DecoderConfig, decode
 from action_recognition.pose.heads import PoseNetwork
+from action_recognition.pose.tensorrt_runtime import TensorRtRuntime, profiles
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,60 @@ def test_runtime_that_does_not_work_has_no_row(model, monkeypatch, caplog):
     assert caplog.messages == [
         "left out: runtime 'openvino' does not work here: illegal instruction"
     ]
+
+
+@pytest.mark.parametrize(
+    ('size', 'people', 'refused'),
+    [
+        ((28, 80), False, None),  # takes up to 160 x 56
+        ((28, 80), True, '48 x 96'),
+        ((24, 32), True, '80 x 56'),
+        ((48, 32), True, '80 x 56'),
+        ((48, 40), True, None),
+    ],
+)
+def test_engine_that_does_not_take_all_of_the_images_has_no_row(
+    model, monkeypatch, caplog, size, people, refused
+):
+    """Frames are 80 x 56 for the network, and upright pictures of people 48 x 96."""
+
+    class Engine(pose.TorchRuntime):
+        _profiles = profiles(size, 32)
+        _profile_for, require = TensorRtRuntime._profile_for, TensorRtRuntime.require
+        closed = 0
+
+        def __call__(self, images):
+            self.require(images.shape)
+            return super().__call__(images)
+
+        def close(self):
+            Engine.closed += 1
+            super().close()
+
+    def create(network, device, name, engine):
+        assert name == 'torch' or engine.exists()
+        return (pose.TorchRuntime if name == 'torch' else Engine)(network, device)
+
+    upright = Person(cv2.imencode('.png', np.zeros((128, 64, 3), np.uint8))[1].tobytes(), None)
+    pose.Path(model).with_suffix('.engine').touch()
+    monkeypatch.setattr(pose, 'PREFERENCE', {'cpu': ('tensorrt', 'torch')})
+    monkeypatch.setattr(pose, 'find_spec', lambda name: True)
+    monkeypatch.setattr(pose, 'create_runtime', create)
+    monkeypatch.setattr(pose, '_stages', lambda *args: [])
+    monkeypatch.setattr(pose, 'lspet_people', lambda root, part: [upright] * 4)
+
+    def evaluate(name, data, estimator, limit):
+        estimator.estimate(upright.image())
+        return {'pck_limb12': 0.5}
+
+    monkeypatch.setattr(pose, 'evaluate', evaluate)
+    found = pose.run(model, 'cpu', 1, 64, pose.Path('data') if people else None, rounds=1)
+    assert len(found['rows']) == 1 + (refused is None)
+    assert Engine.closed == 1
+    assert len(caplog.messages) == (refused is not None)
+    for message in caplog.messages:
+        assert message.startswith('left out: the TensorRT engine takes images of 32 to')
+        assert f'not {refused}: build one by action-recognition export' in message
 
 
 def test_without_pytorch_there_is_nothing_to_compare_with(model, monkeypatch):
