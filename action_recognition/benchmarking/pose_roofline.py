@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ class Chip(NamedTuple):
     """Published peaks of a chip.
 
     Attributes:
-        name: as its driver says it, or a part of that.
+        name: of a GPU as its driver says it, less what `chip_of` knows to tell nothing.
         flops: per second, in float16 on its matrix units, dense.
         bandwidth: bytes per second of its memory.
     """
@@ -25,7 +26,7 @@ class Chip(NamedTuple):
 
 
 #: From the data sheets of NVIDIA; of several that fit, the first counts. Sparse figures and those
-#: of int8 are halved, each. The Orins come last: `run` estimates for them what it cannot measure.
+#: of int8 are halved, each. For the Orins `run` estimates what it cannot measure.
 CHIPS = (
     Chip('H200', 989e12, 4.8e12),
     Chip('H100 PCIe', 756e12, 2.0e12),
@@ -42,9 +43,16 @@ ORINS = (
 )
 
 
+#: What a driver says beside the name of a chip: maker and line before it, build and memory after.
+BEFORE, AFTER = r'(NVIDIA )?(GeForce )?', r'([ -](SXM\d|PCIE|PCIe|\d+GB|HBM\de?))*'
+
+
 def chip_of(name: str) -> Chip | None:
-    """The chip whose name is part of a device's name."""
-    return next((chip for chip in (*CHIPS, *ORINS) if chip.name in name), None)
+    """The chip of a GPU by its name, such as 'NVIDIA H100 80GB HBM3'; None if it is not known.
+
+    A name that says more, such as 'Laptop GPU' or 'MIG 1g.10gb', is that of less than the chip.
+    """
+    return next((chip for chip in CHIPS if re.fullmatch(BEFORE + chip.name + AFTER, name)), None)
 
 
 class Work(NamedTuple):

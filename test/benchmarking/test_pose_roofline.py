@@ -33,8 +33,29 @@ def test_bound_takes_the_longer_of_arithmetic_and_traffic():
     assert bound([Work(2_000_000, 10), Work(10, 3_000)], chip) == pytest.approx(5)
 
 
-def test_chips_are_known_by_what_their_driver_calls_them():
-    assert chip_of('NVIDIA H100 80GB HBM3').name == 'H100'
-    assert chip_of('NVIDIA H100 PCIe').name == 'H100 PCIe'
-    assert chip_of('NVIDIA L40S').name == 'L40S'
-    assert chip_of('Radeon') is None
+@pytest.mark.parametrize(
+    ('name', 'chip'),
+    [
+        ('NVIDIA H200', 'H200'),
+        ('NVIDIA H100 80GB HBM3', 'H100'),
+        ('NVIDIA H100 PCIe', 'H100 PCIe'),
+        ('NVIDIA A100-SXM4-40GB', 'A100'),
+        ('A100-PCIE-40GB', 'A100'),
+        ('NVIDIA L40S', 'L40S'),
+        ('NVIDIA L4', 'L4'),
+        ('NVIDIA GeForce RTX 4090', 'RTX 4090'),
+    ],
+)
+def test_chips_are_known_by_what_their_driver_calls_them(name, chip):
+    assert chip_of(name).name == chip
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *['Radeon', 'Orin', 'NVIDIA L40', 'NVIDIA RTX A1000', 'NVIDIA GH200 480GB'],
+        *['NVIDIA GeForce RTX 4090 Laptop GPU', 'NVIDIA H100 80GB HBM3 MIG 1g.10gb'],
+    ],
+)
+def test_chips_with_like_names_are_not_taken_for_them(name):
+    assert chip_of(name) is None
