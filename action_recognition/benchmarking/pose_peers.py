@@ -56,13 +56,13 @@ class MoveNet(PeerEstimator):
         entry = session.get_inputs()[0]
         shape = list(entry.shape)
         self._type = TYPES.get(entry.type)
-        self._channels_first = shape[1:2] == [3]
-        sides = shape[2:] if self._channels_first else shape[1:3]
-        self.size = 256 if 'thunder' in name.lower() else 192
-        if isinstance(sides[0], int):
-            self.size = sides[0]
         if self._type is None or len(shape) != 4 or 3 not in (shape[1], shape[3]):
             raise UserError(f'{name} is no MoveNet: its input is {entry.type} {shape}')
+        self._channels_first = shape[1] == 3
+        side = shape[2 if self._channels_first else 1]
+        self.size = 256 if 'thunder' in name.lower() else 192
+        if isinstance(side, int):
+            self.size = side
         self._input = entry.name
 
     @classmethod

@@ -67,7 +67,12 @@ def test_movenet_of_any_size_takes_that_of_its_kind():
 
 
 @pytest.mark.parametrize(
-    ('kind', 'shape'), [('tensor(double)', (1, 192, 192, 3)), ('tensor(float)', (1, 5, 8, 9))]
+    ('kind', 'shape'),
+    [
+        ('tensor(double)', (1, 192, 192, 3)),
+        ('tensor(float)', (1, 5, 8, 9)),
+        *[('tensor(float)', (3,) * rank) for rank in (0, 1, 2, 3, 5)],
+    ],
 )
 def test_network_of_another_kind_is_refused(kind, shape):
     with pytest.raises(UserError, match='is no MoveNet'):
