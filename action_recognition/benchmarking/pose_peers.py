@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +141,23 @@ class MediaPipe(PeerEstimator):
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
         while line := self._process.stdout.readline():
-            if line.startswith(b'{'):  # libraries like to print other things
+            # Libraries like to print other things, and a process may end in the midst of a line.
+            if line.startswith(b'{') and line.endswith(b'\n'):
                 return json.loads(line)
         return {'error': 'the process has ended without an answer'}
 
     def estimate(self, image: Picture, stamp: int = 0) -> Poses:
-        """The person in an image (h, w, 3) uint8 BGR."""
+        """The person in an image (h, w, 3) uint8 BGR.
+
+        Raises:
+            UserError: mediapipe fails, or its process has ended.
+        """
         height, width = image.shape[:2]
         assert self._process.stdin
-        self._process.stdin.write(json.dumps([height, width]).encode() + b'\n')
-        self._process.stdin.write(np.ascontiguousarray(image).tobytes())
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # of a process that has ended: its last words, if any, tell
+            self._process.stdin.write(json.dumps([height, width]).encode() + b'\n')
+            self._process.stdin.write(np.ascontiguousarray(image).tobytes())
+            self._process.stdin.flush()
         answer = self._answer()
         if fault := answer.get('error'):
             raise UserError(f'mediapipe: {fault}')
@@ -159,6 +166,7 @@ class MediaPipe(PeerEstimator):
     def close(self) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+            with suppress(BrokenPipeError):  # what was not sent is of no use any more
+                if pipe:
+                    pipe.close()
         self._process.wait()

@@ -134,6 +134,28 @@ def test_mediapipe_answers_from_its_own_process(environment):
     assert peer._process.returncode == 0
 
 
+@pytest.mark.parametrize('size', [(40, 60), (480, 640)])
+@pytest.mark.parametrize(
+    'end', [None, 'os._exit(3)', "print('{', end='', flush=True), os._exit(3)"]
+)
+def test_mediapipe_whose_process_dies_says_so_and_can_be_closed(environment, end, size):
+    """Between images, and while it is asked about one."""
+    if end:
+        dying = MEDIAPIPE.replace(
+            '    if not image.any', f'    import os; {end}\n    if not image.any'
+        )
+        (environment / 'mediapipe.py').write_text(dying)
+    peer = MediaPipe(Path(sys.executable), environment / 'model.task', 1)
+    if not end:
+        peer._process.kill()
+        peer._process.wait()
+    for _ in range(2):
+        with pytest.raises(UserError, match='mediapipe: the process has ended without an'):
+            peer.estimate(np.zeros((*size, 3), np.uint8))
+    peer.close()
+    assert peer._process.returncode == (3 if end else -9)
+
+
 def test_mediapipe_that_is_not_installed_is_named(monkeypatch, tmp_path):
     (tmp_path / 'mediapipe.py').write_text("raise ImportError('no mediapipe here')")
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
