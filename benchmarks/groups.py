@@ -45,11 +45,12 @@ def side_by_side(people: Sequence[Person], size: int, overlap: float) -> Group:
     """The people in a row, each covering a part of the picture of the one before."""
     step = round(size * (1 - overlap))
     width = step * (len(people) - 1) + size
-    image = np.full((size, -(-width // STRIDE) * STRIDE, 3), PADDING, np.uint8)
+    height, width = (-(-side // STRIDE) * STRIDE for side in (size, width))
+    image = np.full((height, width, 3), PADDING, np.uint8)
     xy = []
     for k, person in enumerate(people):
         picture, joints = fit_square(person, size)
-        image[:, k * step : k * step + size] = picture
+        image[:size, k * step : k * step + size] = picture
         xy.append(joints + np.array([k * step, 0], np.float32))
     for k, joints in enumerate(xy[:-1], 1):
         with np.errstate(invalid='ignore'):

@@ -9,9 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from action_recognition.datasets.people import Person
 from action_recognition.pose.decode import People
+from action_recognition.pose.estimator import PADDING, EstimatorConfig, NetworkEstimator
+from action_recognition.pose.heads import PoseNetwork
+from action_recognition.pose.torch_runtime import TorchRuntime
 
 PATH = Path(__file__).resolve().parents[2] / 'benchmarks' / 'groups.py'
 BODY = np.stack([np.tile([12, 32, 52, 52, 52, 12, 12], 2), np.linspace(4, 60, 14)], 1)
@@ -42,6 +46,20 @@ def test_people_stand_side_by_side_and_cover_each_other(groups):
     covered = BODY[:, 0] > 48
     np.testing.assert_array_equal(np.isnan(group.xy[1, :, 0]), covered)
     np.testing.assert_allclose(group.xy[1, ~covered], BODY[~covered] + np.array([48, 0]))
+
+
+def test_images_of_any_size_are_padded_to_whole_cells(groups):
+    """Of 8 pixels, for the network takes no others."""
+    people = [person(50), person(150)]
+    image = groups.side_by_side(people, 100, 0.25).image
+    assert image.shape == (104, 176, 3)
+    assert image[96, [40, 120], 0].tolist() == [50, 150]
+    assert (image[100:] == PADDING).all()
+    assert (image[:, 175:] == PADDING).all()
+    network = NetworkEstimator(
+        TorchRuntime(PoseNetwork(1).eval(), torch.device('cpu')), EstimatorConfig(100), 'untrained'
+    )
+    assert len(network.people(image[None])) == 1
 
 
 class Estimator:
