@@ -114,7 +114,7 @@ def slow_decode(joints, limbs, config):
     spots = []
     for row in rows:
         box = np.array([(x, y) for x, y, _ in row.values()])
-        spots.append((box.mean(0), 0.7 * (box.max(0) - box.min(0)).max()))
+        spots.append((box.mean(0), 0.9 * (box.max(0) - box.min(0)).max()))
     for joint in range(14):
         for k, (x, y, score) in enumerate(peaks[joint]):
             place = np.array([8 * x + 3.5, 8 * y + 3.5])

@@ -37,7 +37,7 @@ from action_recognition.stages.perception import Perception
 from action_recognition.tracking.tracker import TrackerConfig
 
 #: Of the joints in caches: to be raised when decoding, tracking or what is stored changes.
-VERSION = 6
+VERSION = 7
 #: Of the GPU that a worker of Ray asks for; the pose network fills none.
 GPU_SHARE = 0.25
 

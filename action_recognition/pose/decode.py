@@ -21,7 +21,7 @@ from action_recognition.threads import one_torch_thread
 
 #: How far from the middle of a person a joint may lie to which no limb leads, in parts of the
 #: longer side of the box round the joints that limbs do lead to.
-REACH = 0.7
+REACH = 0.9
 #: The joints that there are twice.
 RIGHT = np.array([joint for joint in range(NUM_JOINTS) if FLIP[joint] > joint])
 LEFT = np.array(FLIP)[RIGHT]

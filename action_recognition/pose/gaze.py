@@ -68,7 +68,7 @@ class LookConfig:
 
     mode: str = 'crops'
     full_every: int = 10
-    crop_size: int = 192
+    crop_size: int = 160
     margin: float = 0.25
     max_crops: int = 6
 
