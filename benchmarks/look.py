@@ -48,10 +48,10 @@ FRAME = 33_333_333  # ns
 #: The frame lies in an image so many times as wide and high.
 ROOMS = (1, 2, 4)
 #: The way of looking of the perception node.
-DEFAULT = 'crops192'
+DEFAULT = 'crops160'
 #: Pairs of `decoder.min_score`, from which on somebody is found, and `tracker.high_score`, from
 #: which on somebody new is followed: heights of peaks the one, calibrated scores the other.
-SURE = ((0.4, 0.3), (0.4, 0.4), (0.25, 0.3), (0.25, 0.35), (0.25, 0.4), (0.25, 0.45))
+SURE = ((0.4, 0.3), (0.35, 0.3), (0.45, 0.3))
 #: How often source videos are drawn for the interval of a gain.
 DRAWS = 2000
 
