@@ -43,8 +43,8 @@ ARGUMENTS = (
         default_value='',
         description='What the camera node plays: image, directory, video, bag, camera (0, '
         '/dev/video0), URL, or `topic` to scale and thin the images of the topic `image`. Empty: '
-        'no camera node, perception takes the images of the topic `image`. Not for params_file to '
-        'say.',
+        'no camera node, perception takes the images of the topic `image`. It cannot be set in '
+        'params_file.',
     ),
     DeclareLaunchArgument(
         'image',
@@ -78,8 +78,8 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'behaviors',
         default_value='',
-        description='YAML file of behaviour rules. Empty: no behavior node. Not for params_file to '
-        'say.',
+        description='YAML file of behaviour rules. Empty: no behavior node. It cannot be set in '
+        'params_file.',
     ),
     DeclareLaunchArgument(
         'lockstep',
