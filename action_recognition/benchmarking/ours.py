@@ -29,8 +29,8 @@ from action_recognition.training.tasks import fit_temperature
 
 def recipe_of(config: ActionConfig) -> dict[str, Any]:
     """The entries of a config that make a difference to what is learnt."""
-    elsewhere = {'name', 'set', 'split', 'labels', 'seeds', 'ensemble', 'licence'}
-    elsewhere |= {'threads', 'validate_every'}
+    of_data = ('name', 'set', 'split', 'labels', 'licence')
+    elsewhere = (*of_data, 'seeds', 'ensemble', 'threads', 'validate_every')
     return {key: value for key, value in asdict(config).items() if key not in elsewhere}
 
 

@@ -90,7 +90,7 @@ class EstimatorConfig:
 
     Attributes:
         input_size: the image is scaled to about input_size x input_size pixels of area, in its
-            own shape; 224 is the paper's. The weights that ship find people of 100 to 220 pixels of
+            own shape; 224 is the paper's. The weights that ship find people of 70 to 220 pixels of
             the input: a person close by wants a smaller size, people far away a larger one.
         stages: how many stages to run, 0 for all that the weights hold.
         decoder: what counts as a joint, a limb, a person.

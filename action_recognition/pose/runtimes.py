@@ -32,8 +32,8 @@ TOLERANCE = {'float32': 1e-3, 'float16': 0.02, 'bfloat16': 0.1}
 #: The norm that maps are taken to have at least: about half of what one joint makes that is surely
 #: seen. Weights that see nobody in a drawing are held to so much.
 LEAST_NORM = 1.0
-#: Images of a check: crops, as perception looks at.
-CHECKED: Shape = (3, 192, 192, 3)
+#: Images of a check: crops, as perception looks at by default (`LookConfig`, which stands above).
+CHECKED: Shape = (3, 160, 160, 3)
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from runtime_recipes import CPU, Off
 
 from action_recognition.errors import UserError
 from action_recognition.pose.estimator import load_network
+from action_recognition.pose.gaze import LookConfig
 from action_recognition.pose.heads import StageOutput
-from action_recognition.pose.runtimes import check
+from action_recognition.pose.runtimes import CHECKED, check
 from action_recognition.pose.torch_runtime import TorchRuntime
 from action_recognition.skeleton import FLIP, Joint
 
@@ -92,3 +93,8 @@ class PreparesBadly(TorchRuntime):
 def test_what_a_runtime_has_prepared_is_checked_too(network):
     with pytest.raises(UserError, match='is off by'):
         check(PreparesBadly(network, CPU), network)
+
+
+def test_crops_of_the_default_size_are_what_is_checked():
+    size = LookConfig().crop_size
+    assert CHECKED[1:] == (size, size, 3)
